@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file model.h
+ * A forecaster of the graph. A stg_model holds what was learnt and is immutable and shared, across
+ * fork too; a stg_session is one running use of it on one graph; a stg_forecast is what the session
+ * expects of the coming windows.
+ *
+ * Kinds, chosen by the model file: "persistence" (the next window is like the last ones),
+ * "seasonal" (a profile of the day times the present level) and "dcrnn" (diffusion-convolutional
+ * recurrent encoder-decoder, Li et al. 2017, arXiv:1707.01926, equations 2 and 3; gates as in a GRU).
+ *
+ * Forecast columns of nodes are the model's targets ("calls", "errors", "p50_us", ...) on the scale
+ * of the graph's columns. Edges are forecast as the forecast of their caller times the learned
+ * share of each edge of that caller (column "calls").
+ *
+ * @code
+ * const stg_model *model;
+ * stg_session *session;
+ * const stg_forecast *fc;
+ * stg_model_load(&model, bundle, &err);
+ * stg_session_create(&session, ctx, model, NULL);
+ * stg_session_step(session, graph, NULL);
+ * stg_session_forecast(session, 1, &fc);
+ * stg_unref(fc);
+ * stg_session_destroy(session);
+ * stg_unref(model);
+ * @endcode
+ */
+#ifndef STGRAPH_MODEL_H
+#define STGRAPH_MODEL_H
+
+#include <stgraph/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What was learnt; immutable, shared. */
+typedef struct stg_model stg_model;
+/** A running use of a model on one graph; one user at a time. */
+typedef struct stg_session stg_session;
+/** What is expected of the coming windows; immutable, shared. */
+typedef struct stg_forecast stg_forecast;
+
+/** What a model is. */
+typedef struct stg_model_info {
+    size_t size;         /**< sizeof(stg_model_info) */
+    const char *kind;    /**< "persistence", "seasonal", "dcrnn"; borrowed from the model */
+    uint64_t window_ns;  /**< length of the windows it was learnt on */
+    uint64_t day_ns;     /**< length of its day, 24 h as a rule */
+    uint64_t parameters; /**< trainable numbers */
+    uint32_t inputs;     /**< node columns it reads */
+    uint32_t targets;    /**< node columns it forecasts */
+    uint32_t history;    /**< windows it looks back */
+    uint32_t horizon;    /**< windows it can look ahead */
+    uint32_t layers;     /**< recurrent layers; 0 for the simple kinds */
+    uint32_t units;      /**< units of a layer */
+    uint32_t hops;       /**< diffusion steps K; 0: no graph */
+    uint32_t nodes;      /**< names it knows from training */
+} stg_model_info;
+
+/** Takes the model out of a bundle (prefix "model/"), which may go afterwards; one reference for
+ *  the caller. Errors: E_NOTFOUND (no model in it), E_FORMAT, E_VERSION, E_NOMEM. @since 0.1 */
+STG_API int32_t stg_model_load(const stg_model **out, const stg_bundle *bundle, stg_error *err);
+
+/** Puts the model into a bundle, in place of one that is there. Errors: E_NOMEM. @since 0.1 */
+STG_API int32_t stg_model_store(const stg_model *model, stg_bundle *bundle);
+
+/** Fills info (its size field set by the caller). @since 0.1 */
+STG_API int32_t stg_model_get_info(const stg_model *model, stg_model_info *info);
+
+/** Name of input (kind 0) or target (kind 1) column number index, borrowed; NULL if none.
+ *  @since 0.1 */
+STG_API const char *stg_model_column(const stg_model *model, uint32_t kind, uint32_t index);
+
+/** Options of stg_session_create(). */
+typedef struct stg_session_opts {
+    size_t size;        /**< sizeof(stg_session_opts) */
+    uint32_t forecasts; /**< forecasts that may be out at once without new memory; 0: 4 */
+    uint32_t reserved;  /**< zero */
+} stg_session_opts;
+
+/** Makes a session; it keeps a reference of the model. opts may be NULL. Errors: E_NOMEM, E_VERSION.
+ *  Ownership: caller owns. @since 0.1 */
+STG_API int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *model,
+                                   const stg_session_opts *opts);
+
+/** Frees a session; NULL is allowed. @since 0.1 */
+STG_API void stg_session_destroy(stg_session *session);
+
+/**
+ * Takes a window in. Windows must come in order; a gap is bridged with the session's own forecasts.
+ * mask, when given, has one byte for each node of the graph: a node with a byte other than 0 (it is
+ * in an incident) enters with its forecast in place of what was seen. Nodes may come and go.
+ * Errors: E_TIME (not later than the last), E_MISMATCH (window of another length), E_NOMEM, E_FORK.
+ * @since 0.1
+ */
+STG_API int32_t stg_session_step(stg_session *session, const stg_graph *graph, const uint8_t *mask);
+
+/** Forecast of the next horizon windows after the last step; one reference for the caller.
+ *  Errors: E_STATE (no step yet), E_INVALID (horizon 0 or beyond the model's), E_NOMEM. @since 0.1 */
+STG_API int32_t stg_session_forecast(stg_session *session, uint32_t horizon,
+                                     const stg_forecast **out);
+
+/** What a forecast covers. */
+typedef struct stg_forecast_info {
+    size_t size;          /**< sizeof(stg_forecast_info) */
+    uint64_t start_ns;    /**< start of the first window it covers */
+    uint64_t window_ns;   /**< length of a window */
+    uint64_t topology;    /**< as in stg_graph_info: indices are those of the last graph stepped */
+    uint32_t horizon;     /**< number of windows */
+    uint32_t nodes;       /**< nodes */
+    uint32_t edges;       /**< edges */
+    uint32_t ready;       /**< 0 while the session has seen less than the model's history */
+} stg_forecast_info;
+
+/** Fills info (its size field set by the caller). @since 0.1 */
+STG_API int32_t stg_forecast_get_info(const stg_forecast *forecast, stg_forecast_info *info);
+
+/**
+ * Expected values of one column for one window: step counts from 0; kind is STG_NODE ([nodes]) or
+ * STG_EDGE ([edges]). Borrowed from the forecast; NULL when the model does not forecast the column.
+ * NaN where nothing is known of a node yet. @since 0.1
+ */
+STG_API const double *stg_forecast_mean(const stg_forecast *forecast, uint32_t kind,
+                                        const char *column, size_t len, uint32_t step);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file train.h
+ * Learns a model from graphs: add them in the order of time, run, take the model.
+ *
+ * @code
+ * stg_trainer *trainer;
+ * const stg_model *model;
+ * stg_trainer_opts opts = {sizeof opts};
+ * opts.kind = "dcrnn";
+ * opts.seed = 7;
+ * stg_trainer_create(&trainer, ctx, &opts, &err);
+ * stg_trainer_add(trainer, graph);
+ * if (stg_trainer_run(trainer, &model, &err) == STG_OK)
+ *     stg_unref(model);
+ * stg_trainer_destroy(trainer);
+ * @endcode
+ */
+#ifndef STGRAPH_TRAIN_H
+#define STGRAPH_TRAIN_H
+
+#include <stgraph/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Learns a model; one user at a time. */
+typedef struct stg_trainer stg_trainer;
+
+/** How far training is; handed to the callback. */
+typedef struct stg_train_progress {
+    size_t size;          /**< sizeof(stg_train_progress) */
+    uint32_t epoch;       /**< epochs done, from 0 */
+    uint32_t epochs;      /**< epochs at most */
+    uint32_t batch;       /**< batches of this epoch done */
+    uint32_t batches;     /**< batches of an epoch */
+    double train_loss;    /**< mean loss of this epoch so far (z-scored log scale) */
+    double valid_loss;    /**< loss on the validation part after the last epoch; NaN before */
+    double best_loss;     /**< lowest validation loss so far; NaN before */
+    double learning_rate; /**< at present */
+} stg_train_progress;
+
+/** Called after every batch on the thread that called stg_trainer_run(); a value other than 0
+ *  stops training, which then returns STG_E_CANCELLED. Must not use the trainer. */
+typedef int32_t (*stg_train_fn)(const stg_train_progress *progress, void *user);
+
+/** Options of stg_trainer_create(); zero is the default everywhere. */
+typedef struct stg_trainer_opts {
+    size_t size;            /**< sizeof(stg_trainer_opts) */
+    const char *kind;       /**< "persistence", "seasonal", "dcrnn"; NULL: "dcrnn" */
+    const char *inputs;     /**< node columns read, separated by commas; NULL: the library's choice */
+    const char *targets;    /**< node columns forecast; NULL: the library's choice */
+    stg_train_fn progress;  /**< NULL: none */
+    void *progress_user;    /**< handed to progress */
+    uint64_t day_ns;        /**< length of the day; 0: 24 h */
+    uint64_t seed;          /**< of weights, order and sampling; same seed and build: same bits */
+    double learning_rate;   /**< Adam's; 0: 0.01 */
+    double clip_norm;       /**< largest norm of a gradient; 0: 5 */
+    double valid_share;     /**< share of the windows, the last ones, that stop training; 0: 0.2 */
+    uint32_t history;       /**< windows looked back; 0: 12 */
+    uint32_t horizon;       /**< windows looked ahead; 0: 12 */
+    uint32_t layers;        /**< 0: 2 */
+    uint32_t units;         /**< 0: 32 */
+    uint32_t hops;          /**< diffusion steps K; 0: 2; STG_NO_HOPS: no graph */
+    uint32_t epochs;        /**< at most; 0: 60 */
+    uint32_t patience;      /**< epochs without a better validation loss; 0: 10 */
+    uint32_t batch;         /**< windows in a step of the optimiser; 0: 16 */
+    uint32_t threads;       /**< threads while running, the caller's included; 0: 1 */
+    uint32_t curriculum;    /**< k of the inverse sigmoid of scheduled sampling, in batches; 0: 200;
+                                 UINT32_MAX: labels are never fed to the decoder */
+} stg_trainer_opts;
+
+/** Value of stg_trainer_opts.hops for a model without a graph. */
+#define STG_NO_HOPS UINT32_MAX
+
+/** Makes a trainer. opts may be NULL. Errors: E_INVALID (with text), E_NOMEM, E_VERSION.
+ *  Ownership: caller owns. @since 0.1 */
+STG_API int32_t stg_trainer_create(stg_trainer **out, stg_ctx *ctx, const stg_trainer_opts *opts,
+                                   stg_error *err);
+
+/** Frees a trainer; NULL is allowed. @since 0.1 */
+STG_API void stg_trainer_destroy(stg_trainer *trainer);
+
+/** Adds the next window; its columns are copied. Gaps in time start a new run of windows.
+ *  Errors: E_TIME, E_MISMATCH (length of the window), E_NOMEM. @since 0.1 */
+STG_API int32_t stg_trainer_add(stg_trainer *trainer, const stg_graph *graph);
+
+/** Learns from all windows added and hands out the model with the lowest validation loss; one
+ *  reference for the caller. Errors: E_STATE (too few windows), E_CANCELLED, E_NOMEM. @since 0.1 */
+STG_API int32_t stg_trainer_run(stg_trainer *trainer, const stg_model **out, stg_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
