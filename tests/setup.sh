@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034
+# Common to the scripts that start from a bare Debian 12: install what is missing, make the release
+# build in build/. Source it from bash with the project's root as working directory; it sets no
+# shell options.
+
+# Tools and libraries that building and running needs: "test|package". A test that begins with "pc:"
+# asks pkg-config, one with "file:" looks for a file, any other is a command.
+STG_BUILD_NEEDS=(
+    'git|git' 'meson|meson' 'ninja|ninja-build' 'gcc|gcc' 'pkg-config|pkg-config' 'python3|python3'
+    'pc:blas|libblas-dev' 'pc:libcjson|libcjson-dev' 'file:/usr/include/stdlib.h|libc6-dev'
+)
+
+# What the tests need on top of that.
+STG_TEST_NEEDS=(
+    'pc:check|check' 'g++|g++' 'clang|clang' 'go|golang-go' 'abidw|abigail-tools' 'pmccabe|pmccabe'
+    'doxygen|doxygen' 'shellcheck|shellcheck' 'readelf|binutils'
+)
+
+# What tests/run.sh --full needs on top of that.
+STG_FULL_NEEDS=(
+    'valgrind|valgrind' 'debootstrap|debootstrap' 'file:/usr/lib/llvm-14/lib/libFuzzer.a|libfuzzer-14-dev'
+    'file:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.asan-x86_64.a|libclang-rt-14-dev'
+)
+
+stg_have() {
+    case $1 in
+    pc:*) command -v pkg-config >/dev/null && pkg-config --exists "${1#pc:}" ;;
+    file:*) [ -e "${1#file:}" ] ;;
+    *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+# stg_need NEED...: installs the packages whose test fails. Returns 2 with a message when that is
+# not possible.
+stg_need() {
+    local need missing=()
+    for need in "$@"; do
+        stg_have "${need%%|*}" || missing+=("${need##*|}")
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "missing packages: ${missing[*]}" >&2
+        echo "as root: apt-get install ${missing[*]}" >&2
+        return 2
+    fi
+    echo "installing ${missing[*]}"
+    stg_apt "${missing[@]}" || return 2
+    for need in "$@"; do
+        stg_have "${need%%|*}" && continue
+        echo "${need##*|} is installed, but ${need%%|*} is still not there" >&2
+        return 2
+    done
+}
+
+# Lists of packages may be absent or old: one more try after an update.
+stg_apt() {
+    local log status
+    log=$(mktemp) || return 2
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y -q --no-install-recommends "$@" >"$log" 2>&1 ||
+        { apt-get update -q >>"$log" 2>&1 &&
+            apt-get install -y -q --no-install-recommends "$@" >>"$log" 2>&1; }
+    status=$?
+    [ $status -eq 0 ] || { tail -n 20 "$log" >&2; echo "apt-get could not install: $*" >&2; }
+    rm -f "$log"
+    return $status
+}
+
+# A bare machine may have no home, and a clone may belong to another user than the one who builds.
+stg_environment() {
+    local cache=$PWD/build/.cache
+    export GOCACHE=${GOCACHE:-$cache/go-build} GOPATH=${GOPATH:-$cache/go}
+    export GOFLAGS=${GOFLAGS:--buildvcs=false} GOTOOLCHAIN=${GOTOOLCHAIN:-local}
+    export LC_ALL=C.UTF-8
+}
+
+# stg_build DIR OPTION...: configures DIR, or brings an existing one to these options, and builds it.
+stg_build() {
+    local dir=$1
+    shift
+    if [ -f "$dir/build.ninja" ] && ! meson configure "$dir" "$@" >/dev/null 2>&1; then
+        rm -rf "$dir/meson-private" "$dir/build.ninja"
+    fi
+    if [ ! -f "$dir/build.ninja" ]; then
+        meson setup "$dir" "$@" || return 1
+    fi
+    ninja -C "$dir"
+}
+
+# Optimised, without assertions, with debug information (the ABI is compared through it).
+STG_RELEASE_OPTIONS=(--buildtype=release -Ddebug=true -Db_ndebug=true)
+
+stg_build_release() {
+    stg_build build "${STG_RELEASE_OPTIONS[@]}" "$@"
+}
