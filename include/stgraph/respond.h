@@ -3,9 +3,11 @@
  * @file respond.h
  * Proposes what to do about a report. The library never acts: the host carries a plan out, or not.
  *
- * Attack classes are answered by a token-bucket limit on the suspicious traffic, demand that is
- * legitimate (flash crowds included) by replicas from the forecast (Erlang C). Benign and unknown
- * classes are never limited. Every action has a time to live and ends by itself.
+ * Attack classes are answered by a limit at the edge the attack enters by (slow requests by a limit
+ * on the time a request may take to arrive), demand that is legitimate (flash crowds included) by
+ * replicas from the forecast (Erlang C). Benign and unknown classes are never limited. An action
+ * lives as long as windows ask for it, is withdrawn when its incident closes or turns out benign, and
+ * in any case ends by itself when its time to live is over.
  *
  * @code
  * stg_planner *planner;
@@ -35,16 +37,20 @@ typedef struct stg_plan stg_plan;
 
 /** Kinds of actions. */
 enum {
-    STG_ACTION_LIMIT = 1, /**< rate limit in calls a second on an edge */
-    STG_ACTION_SCALE = 2, /**< number of replicas of a node */
-    STG_ACTION_TIMEOUT = 3 /**< limit on the time a request may take to arrive, in seconds */
+    STG_ACTION_LIMIT = 1, /**< rate limit in calls a second on an edge; present: the rate seen */
+    STG_ACTION_SCALE = 2, /**< replicas of a node, each of which serves one call at a time: a host
+                               whose replicas have k workers divides by k; present: NaN, because a
+                               graph does not tell how many there are */
+    STG_ACTION_TIMEOUT = 3 /**< limit on the time a request may take to arrive at a node, in seconds;
+                                present: the time seen */
 };
 
 /** Options of stg_planner_create(). */
 typedef struct stg_planner_opts {
     size_t size;           /**< sizeof(stg_planner_opts) */
     uint64_t ttl_ns;       /**< life of an action; 0: 300 s */
-    uint64_t dwell_ns;     /**< least time between two changes of one target; 0: 30 s */
+    uint64_t dwell_ns;     /**< least time between two changes of one target, its return after it was
+                                withdrawn included; 0: 30 s */
     double min_confidence; /**< of the class before a limit is proposed; 0: 0.8 */
     uint32_t plans;        /**< plans that may be out at once without new memory; 0: 4 */
     uint32_t enforce;      /**< 0: actions are marked as a dry run; 1: as meant to be carried out */
@@ -57,8 +63,12 @@ STG_API int32_t stg_planner_create(stg_planner **out, stg_ctx *ctx, const stg_pl
 /** Frees a planner; NULL is allowed. @since 0.1 */
 STG_API void stg_planner_destroy(stg_planner *planner);
 
-/** Makes the plan for a window; graph and report must be of the same window, forecast may be NULL.
- *  One reference for the caller. Errors: E_MISMATCH, E_TIME, E_NOMEM, E_FORK. @since 0.1 */
+/**
+ * Makes the plan for a window; graph and report must be of the same window. The forecast, of the same
+ * topology as the graph, covers windows after it; it may be NULL. One reference for the caller. At
+ * most 256 actions live at once. After E_NOMEM the same window can be planned again.
+ * Errors: E_INVALID, E_MISMATCH, E_TIME (not later than the last window), E_NOMEM, E_FORK. @since 0.1
+ */
 STG_API int32_t stg_planner_plan(stg_planner *planner, const stg_graph *graph,
                                  const stg_report *report, const stg_forecast *forecast,
                                  const stg_plan **out);
