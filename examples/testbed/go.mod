@@ -1,0 +1,3 @@
+module stgraph/testbed
+
+go 1.19
