@@ -94,8 +94,8 @@ func cmdRecord(ctx context.Context, f *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	for k, piece := range p.Pieces {
-		if run.Finished(run.PieceDir(dir, k), piece) {
+	for k := range p.Pieces {
+		if run.Finished(dir, p, k) {
 			fmt.Fprintf(os.Stderr, "piece %d is there already\n", k)
 			continue
 		}

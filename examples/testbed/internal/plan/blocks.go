@@ -188,7 +188,7 @@ func arrange(r *rng.Stream, s *scenario.Scenario, blocks []block, length float64
 		cuts[i] = r.Range(0, slack)
 	}
 	sort.Float64s(cuts)
-	var out []Event
+	out := []Event{} // not nil: a scenario without events is fine
 	t := s.WarmupS
 	for i, k := range order {
 		b := blocks[k]

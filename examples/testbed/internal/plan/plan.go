@@ -7,6 +7,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"os"
 
@@ -59,6 +60,7 @@ type Plan struct {
 	LeadS    float64 `json:"lead_s"`
 	Events   []Event `json:"events"`
 	Pieces   []Piece `json:"pieces"`
+	Inputs   string  `json:"inputs"` // hash of the topology's and the scenario's contents
 }
 
 // epochNS is when every recording begins on paper: pieces are shifted to it, see README.md.
@@ -70,7 +72,7 @@ const placeTries = 4000
 // itself when the events and the gaps between them need more.
 func Build(t *topo.Topology, s *scenario.Scenario, seed uint64, index, of int, minutes float64) (*Plan, error) {
 	p := &Plan{Topology: t.Name, Scenario: s.Name, Seed: seed, Index: index, Of: of,
-		DayNS: int64(s.DayS * 1e9), LeadS: s.LeadS}
+		DayNS: int64(s.DayS * 1e9), LeadS: s.LeadS, Inputs: hash(t, s)}
 	p.EpochNS = epochNS / p.DayNS * p.DayNS
 	if minutes <= 0 {
 		minutes = s.Minutes
@@ -164,6 +166,22 @@ func (p *Plan) quiet(at, lead float64) bool {
 	}
 	return true
 }
+
+// hash names contents; it guards against mixing pieces of different plans, not against malice.
+func hash(parts ...interface{}) string {
+	h := fnv.New64a()
+	for _, v := range parts {
+		data, err := json.Marshal(v)
+		if err != nil {
+			panic(err) // cannot happen: plain structs
+		}
+		h.Write(data)
+	}
+	return fmt.Sprintf("%016x", h.Sum64())
+}
+
+// Key names the plan: two plans with the same key are the same.
+func (p *Plan) Key() string { return hash(p) }
 
 // Save writes the plan as JSON.
 func (p *Plan) Save(path string) error {

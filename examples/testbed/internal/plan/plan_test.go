@@ -80,6 +80,26 @@ func TestSessionsDoNotDependOnTheCut(t *testing.T) {
 	}
 }
 
+// TestPieceStartsWithVisitorsPresent compares the requests of the first minute after a cut with
+// those of the uncut recording.
+func TestPieceStartsWithVisitorsPresent(t *testing.T) {
+	tp, s := load(t, "social", "normal")
+	tr := NewTraffic(13, tp, s, 3000, nil)
+	count := func(list []Session) (n int) {
+		for _, r := range tr.Requests(list) {
+			if r.At >= 950 && r.At < 1010 {
+				n++
+			}
+		}
+		return n
+	}
+	whole := count(tr.Sessions(0, 1010))
+	cut := count(append(tr.Ongoing(950), tr.Sessions(950, 1010)...))
+	if math.Abs(float64(cut-whole)) > 0.02*float64(whole) {
+		t.Errorf("%d requests after a cut, %d without", cut, whole)
+	}
+}
+
 // windows counts the planned requests of a benign plan in windows of w seconds.
 func windows(t *testing.T, seed uint64, w float64) (*Traffic, []float64) {
 	tp, s := load(t, "social", "normal")

@@ -14,7 +14,7 @@ import (
 // runs. A slow attack's rate is a number of held connections, times the connections that the
 // target's clients usually keep open.
 func (p *Plan) setRates(t *topo.Topology, s *scenario.Scenario, tr *Traffic) {
-	list := tr.Sessions(-120, p.Length)
+	list := tr.Sessions(-longest, p.Length)
 	reqs := tr.Requests(list)
 	for i := range p.Events {
 		e := &p.Events[i]
@@ -90,7 +90,7 @@ func openConnections(tr *Traffic, list []Session, from, to float64) float64 {
 	for _, s := range list {
 		end := s.At
 		for _, st := range s.Steps {
-			end += st.Think + 0.05*float64(st.Assets)
+			end += st.Think + assetGap*float64(st.Assets)
 		}
 		sum += math.Max(0, math.Min(end, to)-math.Max(s.At, from))
 	}

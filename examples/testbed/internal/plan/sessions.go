@@ -163,6 +163,33 @@ func draw(r *rng.Stream, row map[string]float64) string {
 	return keys[len(keys)-1]
 }
 
+const assetGap = 0.05 // seconds between the assets of a page, with their answers
+
+// Ongoing lists what is left, from plan time t on, of the sessions that began within the last
+// `longest` seconds before it: a piece that starts in the middle of the recording starts with the
+// visitors who are there, not with an empty house.
+func (tr *Traffic) Ongoing(t float64) []Session {
+	var out []Session
+	for _, s := range tr.Sessions(t-longest, t) {
+		at := s.At
+		for i, st := range s.Steps {
+			at += st.Think
+			if at >= t {
+				rest := Session{At: at, Client: s.Client, Fresh: s.Fresh}
+				rest.Steps = append(rest.Steps, s.Steps[i:]...)
+				rest.Steps[0].Think = 0
+				out = append(out, rest)
+				break
+			}
+			at += assetGap * float64(st.Assets)
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].At < out[j].At })
+	return out
+}
+
+const longest = 300.0
+
 // Request is one planned request, for counting; it leaves out how long answers take.
 type Request struct {
 	At    float64
@@ -178,7 +205,7 @@ func (tr *Traffic) Requests(list []Session) []Request {
 			t += st.Think
 			out = append(out, Request{t, st.Route})
 			for i := 0; i < st.Assets; i++ {
-				t += 0.05
+				t += assetGap
 				out = append(out, Request{t, tr.topo.Session.AssetRoute})
 			}
 		}

@@ -28,6 +28,7 @@ type ledger struct {
 
 // done is what a finished piece leaves in piece.json; its presence says that the piece is whole.
 type done struct {
+	Plan    string  `json:"plan"`
 	FromS   float64 `json:"from_s"`
 	ToS     float64 `json:"to_s"`
 	ShiftNS int64   `json:"shift_ns"` // added to wall times
@@ -80,7 +81,7 @@ func (r *recorder) finish(led ledger) error {
 	if err := r.truth(shift); err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(done{part.From, part.To, shift, led, calls, gauges}, "", " ")
+	data, err := json.MarshalIndent(done{r.Plan.Key(), part.From, part.To, shift, led, calls, gauges}, "", " ")
 	if err != nil {
 		return err
 	}

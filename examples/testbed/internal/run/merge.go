@@ -15,10 +15,11 @@ import (
 )
 
 // Finished says whether a piece's folder holds a whole piece of this plan.
-func Finished(dir string, p plan.Piece) bool {
-	data, err := os.ReadFile(filepath.Join(dir, "piece.json"))
+func Finished(out string, p *plan.Plan, k int) bool {
+	data, err := os.ReadFile(filepath.Join(PieceDir(out, k), "piece.json"))
 	var d done
-	return err == nil && json.Unmarshal(data, &d) == nil && d.FromS == p.From && d.ToS == p.To
+	return err == nil && json.Unmarshal(data, &d) == nil && d.Plan == p.Key() &&
+		d.FromS == p.Pieces[k].From && d.ToS == p.Pieces[k].To
 }
 
 // PieceDir is where piece k of a recording lies.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sort"
 	"strconv"
 	"sync"
 	"time"
@@ -208,8 +209,10 @@ func (r *recorder) stopAll() {
 func (r *recorder) play(ctx context.Context) error {
 	part := r.part()
 	r.began = part.From - r.Plan.LeadS
-	r.wall = time.Now().Add(500 * time.Millisecond)
 	tr := plan.NewTraffic(r.Plan.Seed, r.Topo, r.Scen, r.Plan.Length, r.Plan.Events)
+	sessions := append(tr.Ongoing(r.began), tr.Sessions(r.began, part.To)...)
+	sort.SliceStable(sessions, func(i, j int) bool { return sessions[i].At < sessions[j].At })
+	r.wall = time.Now().Add(500 * time.Millisecond)
 	r.player = &load.Player{Topo: r.Topo, Target: r.Topo.Addr(r.Topo.Edge, r.Net), At: r.at}
 	outer := ctx
 	ctx, cancel := context.WithDeadline(outer, r.at(part.To))
@@ -222,7 +225,7 @@ func (r *recorder) play(ctx context.Context) error {
 			f()
 		}()
 	}
-	start(func() { r.player.Play(ctx, tr.Sessions(r.began, part.To)) })
+	start(func() { r.player.Play(ctx, sessions) })
 	start(func() { r.pollEdge(ctx) })
 	for i := range r.Plan.Events {
 		e := &r.Plan.Events[i]

@@ -41,8 +41,10 @@ func load(t *testing.T) *Topology {
 
 func TestCheckFindsFaults(t *testing.T) {
 	faults := map[string]func(*Topology){
-		"unknown":  func(tp *Topology) { tp.Services[0].Routes[0].Stages[0][0].To = "nobody" },
-		"cycle":    func(tp *Topology) { tp.Service("cache").Route("GET /get").Stages = [][]Call{{{To: "frontend", Route: "GET /"}}} },
+		"unknown": func(tp *Topology) { tp.Services[0].Routes[0].Stages[0][0].To = "nobody" },
+		"cycle": func(tp *Topology) {
+			tp.Service("cache").Route("GET /get").Stages = [][]Call{{{To: "frontend", Route: "GET /"}}}
+		},
 		"add up":   func(tp *Topology) { tp.Session.Start["GET /"] += 0.1 },
 		"twice":    func(tp *Topology) { tp.Services[1].Name = tp.Services[0].Name },
 		"exposes":  func(tp *Topology) { tp.Routes[0].Service = "cache" },
