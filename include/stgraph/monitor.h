@@ -4,6 +4,24 @@
  * The whole line in one handle, for a host that wants ten lines: ingest, session, detector and
  * planner of one model file.
  *
+ * News of incidents come out as lines of JSON, one when an incident opens, when it changes, and when
+ * it closes; each line stands for itself (UTF-8, independent of the locale, at most 65535 bytes):
+ *
+ *     {"id":"00c8a2f0b1d94e77","state":"open" | "update" | "close",
+ *      "time":"2026-03-01T12:00:05.000Z","time_ns":N,       the end of the window
+ *      "opened":"...Z","opened_ns":N,"onset_ns":N,"class":"http_flood","confidence":0.93,
+ *      "severity":4.1,"technique":"T1499.002","text":"one sentence","nodes":["web"],
+ *      "edges":[{"src":"external","dst":"web","route":"GET /search"}],
+ *      "root_cause":[{"node":"web","score":1.2} | {"edge":{"src","dst","route"},"score":0.7}],
+ *      "evidence":[{"column":"calls","where":"external -> web GET /search","observed":950,
+ *                   "expected":110,"contribution":2.1}],
+ *      "plan":[{"verb":"limit","target":"external -> web GET /search","value":33,"present":190,
+ *               "expires_ns":N,"dry_run":true,"reason":"one sentence"}]}
+ *
+ * A number that is not known is null. At most 64 nodes, 64 edges, 5 causes, 8 pieces of evidence and
+ * 32 actions; "truncated":true when there were more nodes, edges or actions, or when the names are so
+ * long that lists had to be cut.
+ *
  * @code
  * stg_monitor *mon;
  * stg_lane *lane;
@@ -38,34 +56,44 @@ typedef struct stg_monitor_opts {
     const stg_ingest_opts *ingest;      /**< NULL: defaults; window_ns is the model's */
     const stg_detector_opts *detector;  /**< NULL: defaults */
     const stg_planner_opts *planner;    /**< NULL: defaults */
-    uint32_t max_events;                /**< events kept for stg_monitor_event(); 0: 1024 */
+    uint32_t max_events;                /**< events kept for stg_monitor_event(), at most 65536, and
+                                             not more than 4 KiB each on average; 0: 1024 */
     uint32_t reserved;                  /**< zero */
 } stg_monitor_opts;
 
-/** Makes a monitor from a bundle with a model; opts may be NULL. Errors: E_NOTFOUND (no model),
- *  E_FORMAT, E_VERSION, E_INVALID, E_NOMEM. Ownership: caller owns. @since 0.1 */
+/** Makes a monitor from a bundle with a model; opts may be NULL. The bundle may go afterwards. On top
+ *  of the objects that the options let be out at once, the monitor has room for those it holds itself.
+ *  Errors: E_NOTFOUND (no model), E_FORMAT, E_VERSION, E_INVALID, E_NOMEM. Ownership: caller owns.
+ *  @since 0.1 */
 STG_API int32_t stg_monitor_create(stg_monitor **out, stg_ctx *ctx, const stg_bundle *bundle,
                                    const stg_monitor_opts *opts, stg_error *err);
 
 /** Frees a monitor; its lanes must be closed before. NULL is allowed. @since 0.1 */
 STG_API void stg_monitor_destroy(stg_monitor *mon);
 
-/** The monitor's ingest, for lanes and the ledger; borrowed, do not close windows on it.
- *  @since 0.1 */
+/** The monitor's ingest, for lanes and the ledger; borrowed, do not close windows on it. NULL in a
+ *  child process. @since 0.1 */
 STG_API stg_ingest *stg_monitor_ingest(stg_monitor *mon);
 
-/** Closes the window that ends at window_end, judges it, plans, and makes the next forecast.
- *  Errors: as of the five calls it makes. @since 0.1 */
+/**
+ * Closes the window that ends at window_end, judges it by a forecast that has not seen it, takes it
+ * in, makes the next forecast and a plan. The forecast that judges was made as many windows before as
+ * the model file says ("score/lead", 1 if it says nothing). Windows may be skipped. After an error
+ * the same window can be ticked again and goes on where it stopped; a host that goes on to another
+ * window instead loses no news.
+ * Errors: E_TIME, E_INVALID (not the end of a window), E_NOMEM, E_FORK. @since 0.1
+ */
 STG_API int32_t stg_monitor_tick(stg_monitor *mon, uint64_t window_end, stg_error *err);
 
 /**
- * Takes out the oldest event as one line of JSON with its newline: {"id","state","opened",...,
- * "class","confidence","severity","text","nodes","edges","root_cause","evidence","plan"}. Returns STG_AGAIN when there is
- * none, STG_MORE with *len the size needed when cap is too small (the event stays). @since 0.1
+ * Takes out the oldest event, one line of JSON with its newline, ended by a NUL that *len does not
+ * count. Returns STG_AGAIN when there is none, STG_MORE with *len the size needed when cap is too
+ * small (the event stays; 65536 is always enough). Errors: E_INVALID, E_FORK. @since 0.1
  */
 STG_API int32_t stg_monitor_event(stg_monitor *mon, char *buf, size_t cap, size_t *len);
 
-/** Events that were dropped because nobody took them. @since 0.1 */
+/** Events that were dropped: the oldest, because nobody took them, or new ones for want of memory.
+ *  @since 0.1 */
 STG_API uint64_t stg_monitor_dropped(const stg_monitor *mon);
 
 /** Objects of the last tick, for stg_monitor_get(). */
