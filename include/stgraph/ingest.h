@@ -213,6 +213,21 @@ STG_API int32_t stg_lane_gauge(stg_lane *lane, const stg_gauge *gauge);
 /** Says that the writer lives at this time although it has nothing to push. @since 0.1 */
 STG_API void stg_lane_beat(stg_lane *lane, uint64_t now_ns);
 
+/**
+ * Puts the set of known client groups into the bundle, under "ingest/" (it replaces what is there):
+ * the networks seen in the last seven days of call time, as a filter that names nobody.
+ * Errors: E_NOMEM, E_FORK. @since 0.1
+ */
+STG_API int32_t stg_ingest_store(const stg_ingest *in, stg_bundle *bundle);
+
+/**
+ * Takes the set of known client groups from a bundle, in place of the own one. Time that passed
+ * between store and restore was seen by nobody, and makes nothing older.
+ * Errors: E_NOTFOUND (the bundle has none), E_VERSION, E_MISMATCH (hashed with another sketch
+ * key), E_FORMAT, E_FORK; the own set is then untouched. @since 0.1
+ */
+STG_API int32_t stg_ingest_restore(stg_ingest *in, const stg_bundle *bundle, stg_error *err);
+
 #ifdef __cplusplus
 }
 #endif
