@@ -146,6 +146,19 @@ static char *copy_text(stg_ctx *ctx, const char *text)
     return copy;
 }
 
+static int32_t make_room(stg_bundle *b)
+{
+    if (b->count < b->cap)
+        return STG_OK;
+    const size_t cap = b->cap ? b->cap * 2 : 32;
+    stg__tensor *grown = (stg__tensor *)stg__realloc(b->ctx, b->tensors, cap, sizeof *grown);
+    if (!grown)
+        return STG_E_NOMEM;
+    b->tensors = grown;
+    b->cap = cap;
+    return STG_OK;
+}
+
 int32_t stg__bundle_put(stg_bundle *b, const char *name, uint32_t dtype, uint32_t dims,
                         const uint64_t *shape, const void *data)
 {
@@ -158,14 +171,8 @@ int32_t stg__bundle_put(stg_bundle *b, const char *name, uint32_t dtype, uint32_
         memcpy(t.shape, shape, dims * sizeof *shape);
     const size_t at = tensor_place(b, name);
     const bool replace = at < b->count && strcmp(b->tensors[at].name, name) == 0;
-    if (!replace && b->count == b->cap) {
-        const size_t cap = b->cap ? b->cap * 2 : 32;
-        stg__tensor *grown = (stg__tensor *)stg__realloc(b->ctx, b->tensors, cap, sizeof *grown);
-        if (!grown)
-            return STG_E_NOMEM;
-        b->tensors = grown;
-        b->cap = cap;
-    }
+    if (!replace)
+        STG_RETURN_IF_ERROR(make_room(b));
     void *copy = stg__alloc_aligned(b->ctx, 1, t.bytes ? t.bytes : 1);
     t.name = copy_text(b->ctx, name);
     if (!copy || !t.name) {

@@ -64,8 +64,28 @@ typedef struct span {
     uint64_t end;
 } span;
 
-static int32_t read_tensor(stg_bundle *b, const cJSON *item, const unsigned char *data, size_t bytes,
-                           span *where, stg_error *err)
+static int32_t read_shape(const cJSON *shape, const char *name, uint32_t *n, uint64_t *dims,
+                          stg_error *err)
+{
+    if (!cJSON_IsArray(shape) || cJSON_GetArraySize(shape) > STG__MAX_DIMS)
+        return stg__fail(err, STG_E_FORMAT, "tensor %s: shape is missing or too long", name);
+    for (const cJSON *d = shape->child; d; d = d->next)
+        if (!whole_number(d, &dims[(*n)++]))
+            return stg__fail(err, STG_E_FORMAT, "tensor %s: shape is not of whole numbers", name);
+    return STG_OK;
+}
+
+static int32_t read_offsets(const cJSON *offsets, const char *name, span *where, stg_error *err)
+{
+    if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 ||
+        !whole_number(offsets->child, &where->begin) ||
+        !whole_number(offsets->child->next, &where->end))
+        return stg__fail(err, STG_E_FORMAT, "tensor %s: data_offsets are malformed", name);
+    return STG_OK;
+}
+
+static int32_t read_tensor(stg_bundle *b, const cJSON *item, const unsigned char *data,
+                           size_t bytes, span *where, stg_error *err)
 {
     const char *name = item->string;
     if (!name || !*name || strlen(name) > STG__BUNDLE_MAX_NAME)
@@ -78,18 +98,11 @@ static int32_t read_tensor(stg_bundle *b, const cJSON *item, const unsigned char
     const stg__dtype *dtype = cJSON_IsString(type) ? stg__dtype_named(type->valuestring) : NULL;
     if (!dtype)
         return stg__fail(err, STG_E_FORMAT, "tensor %s: type is missing or not supported", name);
-    if (!cJSON_IsArray(shape) || cJSON_GetArraySize(shape) > STG__MAX_DIMS)
-        return stg__fail(err, STG_E_FORMAT, "tensor %s: shape is missing or too long", name);
     uint64_t dims[STG__MAX_DIMS] = {0};
     uint32_t n = 0;
-    for (const cJSON *d = shape->child; d; d = d->next)
-        if (!whole_number(d, &dims[n++]))
-            return stg__fail(err, STG_E_FORMAT, "tensor %s: shape is not of whole numbers", name);
-    if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 ||
-        !whole_number(offsets->child, &where->begin) ||
-        !whole_number(offsets->child->next, &where->end))
-        return stg__fail(err, STG_E_FORMAT, "tensor %s: data_offsets are malformed", name);
     size_t need;
+    STG_RETURN_IF_ERROR(read_shape(shape, name, &n, dims, err));
+    STG_RETURN_IF_ERROR(read_offsets(offsets, name, where, err));
     if (!stg__tensor_bytes(dtype->bytes, n, dims, &need) || where->begin > where->end ||
         where->end > bytes || where->end - where->begin != need)
         return stg__fail(err, STG_E_FORMAT, "tensor %s: shape and offsets do not fit the file", name);

@@ -34,8 +34,8 @@ const char *stg_status_name(int32_t status)
     }
 }
 
-__attribute__((format(printf, 4, 0))) static void fill(stg_error *err, int32_t status, uint32_t line,
-                                                       const char *format, va_list args)
+__attribute__((format(printf, 4, 0)))
+static void fill(stg_error *err, int32_t status, uint32_t line, const char *format, va_list args)
 {
     if (!err)
         return;

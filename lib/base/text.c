@@ -69,6 +69,23 @@ void stg__text_num(stg__text *t, double value, int digits)
     stg__text_bytes(t, out, n);
 }
 
+/* The second byte of these four starts would make an overlong form, a surrogate or too large. */
+static bool second_fits(unsigned char first, unsigned char second)
+{
+    switch (first) {
+    case 0xe0:
+        return second >= 0xa0;
+    case 0xed:
+        return second <= 0x9f;
+    case 0xf0:
+        return second >= 0x90;
+    case 0xf4:
+        return second <= 0x8f;
+    default:
+        return true;
+    }
+}
+
 /* Length of the UTF-8 sequence at s, or 0 when it is not well formed (RFC 3629). */
 static size_t utf8_length(const unsigned char *s, size_t left)
 {
@@ -80,10 +97,7 @@ static size_t utf8_length(const unsigned char *s, size_t left)
     for (size_t i = 1; i < n; i++)
         if ((s[i] & 0xc0) != 0x80)
             return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
+    return second_fits(s[0], s[1]) ? n : 0;
 }
 
 static void json_escape(stg__text *t, unsigned char c)

@@ -9,42 +9,6 @@
 
 #include "respond_bench.h"
 
-/* --- Erlang ----------------------------------------------------------------------------------- */
-
-START_TEST(erlang_golden)
-{
-    /* Replicas for rates of 45, 450, 4500 a second at 10 a second each; 0.5 service times, 5 %. */
-    ck_assert_uint_eq(stg__erlang_replicas(45, 10, 0.05, 0.05), 8);
-    ck_assert_uint_eq(stg__erlang_replicas(450, 10, 0.05, 0.05), 50);
-    ck_assert_uint_eq(stg__erlang_replicas(4500, 10, 0.05, 0.05), 456);
-    ck_assert_uint_eq(stg__erlang_replicas(450, 10, 0, 0.01), 63);
-    ck_assert_double_eq_tol(stg__erlang_c(10, 8), 0.4091801508, 1e-10);
-}
-END_TEST
-
-START_TEST(erlang_properties)
-{
-    /* One server: the probability of waiting is the load. */
-    for (double a = 0; a < 1; a += 0.125)
-        ck_assert_double_eq_tol(stg__erlang_c(1, a), a, 1e-14);
-    ck_assert_double_eq(stg__erlang_c(3, 3), 1);
-    ck_assert(isnan(stg__erlang_c(0, 1)));
-    /* The least number: one server fewer is not enough. */
-    for (double rate = 1; rate < 3000; rate *= 1.7) {
-        const uint32_t c = stg__erlang_replicas(rate, 10, 0.05, 0.05);
-        ck_assert(c * 10 > rate);
-        ck_assert(stg__erlang_c(c, rate / 10) * exp(-(c * 10 - rate) * 0.05) <= 0.05);
-        if (c > 1 && (c - 1) * 10 > rate)
-            ck_assert(stg__erlang_c(c - 1, rate / 10) * exp(-((c - 1) * 10 - rate) * 0.05) > 0.05);
-    }
-    ck_assert_uint_eq(stg__erlang_replicas(0, 10, 0.05, 0.05), 1);
-    ck_assert_uint_eq(stg__erlang_replicas(NAN, 10, 0.05, 0.05), 0);
-    ck_assert_uint_eq(stg__erlang_replicas(1, 0, 0.05, 0.05), 0);
-    ck_assert_uint_eq(stg__erlang_replicas(INFINITY, 10, 0.05, 0.05), STG__REPLICAS_MAX);
-    ck_assert_uint_eq(stg__erlang_replicas(1e300, 1e-3, 0.05, 0.05), STG__REPLICAS_MAX);
-}
-END_TEST
-
 /* --- limits ----------------------------------------------------------------------------------- */
 
 START_TEST(attack_is_limited_where_it_enters)
@@ -618,7 +582,7 @@ START_TEST(child_is_refused)
 }
 END_TEST
 
-TEST_SUITE("respond", erlang_golden, erlang_properties, attack_is_limited_where_it_enters,
+TEST_SUITE("respond", attack_is_limited_where_it_enters,
            evidence_raises_the_limit_and_floor_holds, forecast_of_the_edge_counts,
            benign_and_unknown_are_never_limited, doubt_is_not_limited,
            attack_that_turns_out_benign_is_freed_at_once, inner_edge_only_without_one_from_outside,
