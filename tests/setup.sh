@@ -89,7 +89,7 @@ stg_build() {
 }
 
 # Optimised, without assertions, with debug information (the ABI is compared through it).
-STG_RELEASE_OPTIONS=(--buildtype=release -Ddebug=true -Db_ndebug=true)
+STG_RELEASE_OPTIONS=(-Doptimization=3 -Ddebug=true -Db_ndebug=true)
 
 stg_build_release() {
     stg_build build "${STG_RELEASE_OPTIONS[@]}" "$@"

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# The slow part of tests/run.sh --full; sourced by it, uses its step and suite.
+
+# Library and tests under AddressSanitizer and UndefinedBehaviorSanitizer, then ThreadSanitizer. What
+# the lint, ABI and install suites look at is the same as in the release build.
+sanitize() {
+    local name=$1 kind=$2
+    step "build-$name" env CC=clang bash -c \
+        '. tests/setup.sh; stg_build "$@"' - "build-test-$name" -Dwerror=true \
+        "-Db_sanitize=$kind" -Db_lundef=false -Dbuildtype=debugoptimized &&
+        suite "$name" "build-test-$name" --no-suite=lint --no-suite=install --no-suite=abi \
+            --timeout-multiplier=10
+}
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+sanitize asan address,undefined
+sanitize tsan thread
+
+# The debug build of GCC under valgrind: leaks and uninitialised values.
+suite valgrind build-test-gcc --setup=valgrind --suite=unit --suite=fuzz
+
+# Static analysis at zero findings.
+step analyzer env CC=gcc bash -c '. tests/setup.sh; stg_build "$@"' - build-test-analyzer \
+    -Dwerror=true -Dtests=disabled -Dcli=disabled -Dbuildtype=debug -Dc_args=-fanalyzer
+
+# Every fuzz target lives for a fixed number of inputs.
+step build-fuzz env CC=clang bash -c '. tests/setup.sh; stg_build "$@"' - build-test-fuzz \
+    -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized &&
+    for target in tests/fuzz/fuzz_*.c; do
+        target=$(basename "$target" .c)
+        corpus=build-test-fuzz/corpus/$target
+        mkdir -p "$corpus"
+        step "fuzz-$target" "build-test-fuzz/tests/fuzz/live_$target" -runs=200000 -seed=7 \
+            -max_len=8192 -timeout=20 -print_final_stats=1 "$corpus" \
+            "tests/corpus/${target#fuzz_}"
+    done
+
+# A machine on which nothing was done before.
+step bare tests/bare.sh
