@@ -77,7 +77,7 @@ step build-release stg_build_release || finish
 suite release build
 
 step build-gcc env CC=gcc bash -c '. tests/setup.sh; stg_build build-test-gcc -Dwerror=true' &&
-    suite gcc build-test-gcc --no-suite=lint --no-suite=install
+    suite gcc build-test-gcc --no-suite=lint --no-suite=install --no-suite=abi
 step build-clang env CC=clang bash -c '. tests/setup.sh; stg_build build-test-clang -Dwerror=true' &&
     suite clang build-test-clang --no-suite=lint --no-suite=install --no-suite=abi
 
