@@ -346,6 +346,8 @@ uint64_t stg_lane_hash(const stg_lane *lane, const void *data, size_t len);
 size_t stg_lane_push(stg_lane *lane, const stg_call *calls, size_t n);
 int32_t stg_lane_gauge(stg_lane *lane, const stg_gauge *gauge);
 void stg_lane_beat(stg_lane *lane, uint64_t now_ns);
+int32_t stg_ingest_store(const stg_ingest *in, stg_bundle *bundle);
+int32_t stg_ingest_restore(stg_ingest *in, const stg_bundle *bundle, stg_error *err);
 int32_t stg_model_load(const stg_model **out, const stg_bundle *bundle, stg_error *err);
 int32_t stg_model_store(const stg_model *model, stg_bundle *bundle);
 int32_t stg_model_get_info(const stg_model *model, stg_model_info *info);

@@ -15,36 +15,35 @@ import tempfile
 
 H = 'include/stgraph/'
 MAP = 'lib/stgraph.map'
+BEAT = 'lib/ingest/lane.c'  # where stg_lane_beat() is
 
 # Name of the break, checks that must fail, edits: (file, pattern, replacement), each of which must
 # fit exactly once.
 PLANTS = [
     ('removed symbol', {'types'}, [
-        (H + 'graph.h', r'STG_API uint32_t stg_graph_find\([^;]*;', ''),
-        (MAP, r' *stg_graph_find;\n', '')]),
+        (H + 'ingest.h', r'STG_API void stg_lane_beat\([^;]*;', ''),
+        (MAP, r' *stg_lane_beat;\n', '')]),
     ('widened member', {'types', 'layout'}, [
-        (H + 'graph.h', r'uint32_t max_routes;', 'uint64_t max_routes;')]),
+        (H + 'ingest.h', r'uint32_t max_lanes;', 'uint64_t max_lanes;')]),
     ('inserted member', {'types', 'layout'}, [
-        (H + 'graph.h', r'(uint64_t topology; +/\*\*< equal for two graphs)', r'uint64_t extra;\n\1')]),
+        (H + 'ingest.h', r'(uint64_t windowed;)', r'uint64_t extra;\n\1')]),
     ('member of another type, as wide', {'layout'}, [
-        (H + 'graph.h', r'double coverage;', 'uint64_t coverage;')]),
+        (H + 'ingest.h', r'uint64_t gauge_ttl_ns;', 'double gauge_ttl_ns;')]),
     ('parameter of another type, as wide', {'layout'}, [
-        (H + 'graph.h', r'uint32_t column, double value\);', 'uint32_t column, uint64_t value);'),
-        ('lib/graph/builder.c', r'uint32_t column,\s+double value\)', 'uint32_t column, uint64_t value)')]),
+        (H + 'ingest.h', r'(stg_lane_beat\(stg_lane \*lane,) uint64_t', r'\1 double'),
+        (BEAT, r'(stg_lane_beat\(stg_lane \*lane,) uint64_t (\w+)\)\n\{', r'\1 double \2)\n{')]),
     ('new export outside the map', {'symbols'}, [
-        (H + 'graph.h', r'STG_API uint32_t stg_graph_find\(',
-         'STG_API uint32_t stg_graph_twin(const stg_graph *graph);\n'
-         'STG_API uint32_t stg_graph_find('),
-        ('lib/graph/graph.c', r'\Z',
-         '\nuint32_t stg_graph_twin(const stg_graph *graph)\n{\n    return graph ? 1 : 0;\n}\n')]),
+        (H + 'ingest.h', r'STG_API void stg_lane_beat\(',
+         'STG_API int32_t stg_lane_twin(const stg_lane *lane);\nSTG_API void stg_lane_beat('),
+        (BEAT, r'\Z', '\nint32_t stg_lane_twin(const stg_lane *lane)\n{\n    return lane ? 1 : 0;\n}\n')]),
     ('private functions in the map', {'symbols'}, [
-        (MAP, r'( *)stg_graph_find;\n', r'\1stg_graph_find;\n\1stg__alloc;\n')]),
+        (MAP, r'( *)stg_lane_beat;\n', r'\1stg_lane_beat;\n\1stg__alloc;\n')]),
     ('header not self-contained', {'alone'}, [
         (H + 'train.h', r'#include <stgraph/model.h>\n', '')]),
     ('private type in a header', {'opaque'}, [
-        (H + 'graph.h', r'STG_API uint32_t stg_graph_find\(',
-         'STG_API const struct stg__topology *stg_graph_topology(const stg_graph *graph);\n'
-         'STG_API uint32_t stg_graph_find(')]),
+        (H + 'ingest.h', r'STG_API void stg_lane_beat\(',
+         'STG_API const struct stg__ring *stg_lane_ring(const stg_lane *lane);\n'
+         'STG_API void stg_lane_beat(')]),
     ('body of a handle in a header', {'opaque'}, [
         (H + 'respond.h', r'typedef struct stg_plan stg_plan;',
          'typedef struct stg_plan stg_plan;\nstruct stg_plan {\n    size_t actions;\n};')]),
