@@ -389,12 +389,11 @@ static void update_back(const stg__gate *g)
         const real *restrict u = g->ru + 2 * at + g->units;
         const real *restrict c = g->c + at;
         const real *restrict h = g->h + i * g->h_ld;
-        const real *restrict d = g->d + i * g->d_ld;
         real *restrict du = g->dru + 2 * at + g->units;
         real *restrict dc = g->dc + at;
         real *restrict dh = g->dh + at;
         for (uint32_t j = 0; j < g->units; j++) {
-            const real dj = d[j]; /* dh may be the same memory */
+            const real dj = dh[j];
             du[j] = dj * (h[j] - c[j]) * u[j] * (1 - u[j]);
             dc[j] = dj * (1 - u[j]) * (1 - c[j] * c[j]);
             dh[j] = dj * u[j];

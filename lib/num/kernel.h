@@ -75,11 +75,11 @@ typedef struct stg__gate {
     real *to; /* reset: r h; update: u h + (1 - u) c */
     size_t to_ld;
     /* derivative */
-    const real *d; /* update: of the new state [rows][units]; reset: of r h, rows d_ld apart */
+    const real *d; /* of r h, rows d_ld apart */
     size_t d_ld;
     real *dru; /* [rows][2 units], before the sigmoid */
     real *dc;  /* [rows][units], before the tanh */
-    real *dh;  /* [rows][units], of the state before, direct part */
+    real *dh;  /* [rows][units], of the new state, then of the state before (direct part) */
 } stg__gate;
 
 typedef struct stg__kernels {
@@ -91,7 +91,7 @@ typedef struct stg__kernels {
     void (*hop)(const stg__hop *h);
     void (*reset)(const stg__gate *g);
     void (*update)(const stg__gate *g);
-    void (*update_back)(const stg__gate *g); /* dh = d u; dru's update half; dc */
+    void (*update_back)(const stg__gate *g); /* dh *= u; dru's update half; dc */
     void (*reset_back)(const stg__gate *g);  /* dh += d r; dru's reset half */
 } stg__kernels;
 

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of a model and of a session, shared by the room's files and by the trainer, which makes
+ * models. Everything is looked up by name once, when a session meets a new topology; from then on it
+ * is indices.
+ */
+#ifndef STG_MODEL_PRIV_H
+#define STG_MODEL_PRIV_H
+
+#include <stgraph/model.h>
+
+#include "graph_priv.h"
+#include "net.h"
+
+#define STG__MODEL_VERSION 1u
+#define STG__MAX_COLUMNS 64u
+#define STG__MAX_WINDOWS 1024u /* of history or horizon */
+#define STG__MAX_SLOTS 1440u   /* of a profile of the day */
+#define STG__CLIP 6.0          /* largest input, in standard deviations */
+#define STG__TIME_INPUTS 2u    /* sine and cosine of the time of day */
+#define STG__NONE UINT32_MAX
+
+typedef struct stg__kind stg__kind;
+
+/* An edge known from training, by indices into the model's names; sorted. */
+typedef struct stg__known_edge {
+    uint32_t src;
+    uint32_t dst;
+    uint32_t route;
+} stg__known_edge;
+
+struct stg_model {
+    stg__object object;
+    stg_ctx *ctx;
+    const stg__kind *kind;
+    uint64_t window_ns;
+    uint64_t day_ns;
+    uint32_t history;
+    uint32_t horizon;
+    /* columns: the inputs, then those targets that are not inputs */
+    stg__names *columns;
+    uint32_t inputs;
+    uint32_t targets;
+    uint32_t target[STG__MAX_COLUMNS]; /* column of each target */
+    /* nodes; scales are those of log(1 + x) */
+    stg__names *nodes;
+    double *mean;        /* [columns][nodes], NaN: never seen */
+    double *deviation;   /* [columns][nodes] */
+    double *global_mean; /* [columns], over all nodes */
+    double *global_deviation;
+    /* edges */
+    stg__names *routes;
+    stg__known_edge *edge;
+    double *edge_calls;   /* [edges] mean of its calls in a window */
+    double *caller_calls; /* [edges] mean of its caller's calls in the same windows */
+    uint32_t edges;
+    /* "seasonal" */
+    uint32_t slots;
+    double *profile; /* [targets][nodes][slots] of log(1 + x); NaN: never seen */
+    /* "dcrnn" */
+    stg__net net;
+    bool time_inputs; /* encoder and decoder know the time of day */
+    real *params;
+    real *packed;
+    double *smear; /* [horizon][targets][nodes] mean of (1 + x) / (1 + forecast), for counts */
+};
+
+/* What a session knows of the nodes and edges of one topology. */
+typedef struct stg__state {
+    stg_ctx *ctx;
+    stg__topology *topo;
+    uint32_t nodes;
+    uint32_t edges;
+    uint32_t *known;      /* [nodes] the model's node */
+    uint32_t *known_edge; /* [edges] the model's edge */
+    double *ring;         /* [history][columns][nodes] log(1 + x), NaN: not known */
+    uint32_t *seen;       /* [nodes] windows in which something of the node was seen */
+    double *own_count;    /* [columns][nodes] windows in the two below, at most a day's */
+    double *own_mean;     /* [columns][nodes] of what the session saw */
+    double *own_square;   /* [columns][nodes] mean squared distance from it */
+    double *pred;         /* [horizon][targets][nodes] */
+    double *share;        /* [edges] EWMA of an edge's calls */
+    double *base;         /* [edges] EWMA of its caller's calls */
+    uint32_t *edge_seen;  /* [edges] windows in these */
+    double *level;        /* [2][targets][nodes] "seasonal": EWMA of seen and of the profile */
+    stg__supports supports;
+    stg__run run; /* "dcrnn" */
+    real *x;      /* [history][nodes][inputs] */
+    real *extras; /* [horizon][time inputs] */
+} stg__state;
+
+struct stg_session {
+    stg_ctx *ctx;
+    const stg_model *model;
+    stg__pool *pool;
+    stg__state *state; /* NULL before the first step */
+    uint64_t last_start;
+    uint64_t steps;      /* windows in the ring, counted on */
+    uint32_t head;       /* ring place of the next window */
+    uint32_t pred_steps; /* valid in state->pred */
+    /* column indices of the graphs, as long as their schema stays the same */
+    uint64_t schema;
+    uint32_t column[STG__MAX_COLUMNS];
+    uint32_t edge_column;
+    uint32_t calls_column; /* "calls" among the model's columns, which edge forecasts stand on */
+    uint32_t calls_target; /* "calls" among the targets */
+};
+
+/* A kind of model. */
+struct stg__kind {
+    const char *name;
+    int32_t (*load)(stg_model *m, const stg_bundle *b, stg_error *err);
+    int32_t (*store)(const stg_model *m, stg_bundle *b);
+    int32_t (*prepare)(const stg_session *s, stg__state *st, const stg_graph *g); /* NULL: nothing */
+    void (*observe)(const stg_session *s, stg__state *st, uint64_t start, const double *now);
+    void (*predict)(const stg_session *s, stg__state *st, uint32_t steps); /* fills st->pred */
+};
+
+extern const stg__kind stg__kind_persistence;
+extern const stg__kind stg__kind_seasonal;
+extern const stg__kind stg__kind_dcrnn;
+const stg__kind *stg__kind_named(const char *name); /* NULL: none */
+
+/* --- models ----------------------------------------------------------------------------------- */
+
+/* An empty model with one reference; the trainer and the reader fill it. */
+stg_model *stg__model_new(stg_ctx *ctx);
+/* Arrays of these sizes, and the net of a "dcrnn"; called when names, edges and numbers are known. */
+int32_t stg__model_room(stg_model *m);
+int32_t stg__model_net_room(stg_model *m, const stg__shape *shape);
+uint32_t stg__model_columns(const stg_model *m);
+uint32_t stg__model_nodes(const stg_model *m);
+/* Copies of walk weights of the model's own graph: edges added up over routes. */
+uint32_t stg__model_edge(const stg_model *m, uint32_t src, uint32_t dst, uint32_t route);
+
+/* Counts are >= 0 and may be skewed; latencies ("..._us") are judged on the log scale. */
+bool stg__is_latency(const char *column);
+
+/* log(1 + x) as all kinds see a value: NaN stays, below zero counts as zero. */
+double stg__to_log(double x);
+double stg__from_log(double x);
+
+/* Mean of the known values among the last `history` windows, on the scale of the columns. */
+double stg__recent_mean(const stg_session *s, const stg__state *st, uint32_t column, uint32_t node);
+uint32_t stg__day_slot(const stg_model *m, uint64_t start);
+/* Sine and cosine of the time of day at the start of a window. */
+void stg__day_time(uint64_t day_ns, uint64_t start, double out[2]);
+
+/* Arcs of a graph whose edges have mean calls: log(1 + calls) added up over routes; arc has room for
+ * every edge. Edges are sorted by (src, dst); those without calls are left out. */
+uint32_t stg__make_arcs(const uint32_t *src, const uint32_t *dst, const double *calls, uint32_t edges,
+                        stg__arc *arc);
+
+/* --- sessions ---------------------------------------------------------------------------------- */
+
+int32_t stg__state_create(stg__state **out, const stg_session *s, const stg_graph *g);
+void stg__state_destroy(stg__state *st);
+/* Row of the ring: column c of all nodes `back` windows ago (0: the last). */
+static inline double *stg__ring_row(const stg_session *s, const stg__state *st, uint32_t back,
+                                    uint32_t column)
+{
+    const uint32_t history = s->model->history;
+    const size_t place = (s->head + 2 * history - 1 - back) % history;
+    return st->ring + (place * stg__model_columns(s->model) + column) * st->nodes;
+}
+
+/* --- forecasts --------------------------------------------------------------------------------- */
+
+struct stg_forecast {
+    stg__object object;
+    const stg_model *model;
+    stg__topology *topo;
+    uint64_t start_ns;
+    uint32_t horizon;
+    uint32_t ready;
+    uint32_t calls_target;
+    double *node; /* [targets][horizon][node_stride] */
+    double *edge; /* [horizon][edge_stride] */
+    size_t node_stride;
+    size_t edge_stride;
+    size_t node_cap;
+    size_t edge_cap;
+};
+
+extern const stg__pool_type stg__forecast_type;
+int32_t stg__forecast_make(const stg_session *s, uint32_t horizon, const stg_forecast **out);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The DCRNN's arithmetic (Li et al. 2017, arXiv:1707.01926): an encoder and a decoder of stacked
+ * gated cells whose linear maps are diffusion convolutions. A net is shape and places of parameters,
+ * a run is the working memory of one graph, a back the memory of the reverse pass.
+ *
+ * Memory: the diffused state of layer l after s steps stands in slot s of g[l], node after node, the
+ * M diffused copies of a node's state side by side; copy 0 is the state itself. So a cell's inputs
+ * are always two pieces of memory, the diffusion of a state is computed once and read by the same
+ * layer's next step and by the layer above, and a run that keeps all slots is a tape.
+ */
+#ifndef STG_NET_H
+#define STG_NET_H
+
+#include "base_priv.h"
+#include "kernel.h"
+#include "supports.h"
+
+#define stg__net_init STG_REAL(stg__net_init)
+#define stg__net_pack STG_REAL(stg__net_pack)
+#define stg__net_pack_back STG_REAL(stg__net_pack_back)
+#define stg__net_start STG_REAL(stg__net_start)
+#define stg__run_create STG_REAL(stg__run_create)
+#define stg__run_clear STG_REAL(stg__run_clear)
+#define stg__run_forward STG_REAL(stg__run_forward)
+#define stg__run_cell STG_REAL(stg__run_cell)
+#define stg__run_diffuse STG_REAL(stg__run_diffuse)
+#define stg__run_state STG_REAL(stg__run_state)
+#define stg__run_inputs STG_REAL(stg__run_inputs)
+#define stg__back_create STG_REAL(stg__back_create)
+#define stg__back_clear STG_REAL(stg__back_clear)
+#define stg__back_run STG_REAL(stg__back_run)
+#define stg__back_reset STG_REAL(stg__back_reset)
+#define stg__back_cell STG_REAL(stg__back_cell)
+#define stg__back_weights STG_REAL(stg__back_weights)
+#define stg__back_fold STG_REAL(stg__back_fold)
+
+#define STG__MAX_LAYERS 8u
+#define STG__MAX_HOPS 8u
+#define STG__MAX_COPIES (2 * STG__MAX_HOPS + 1)
+
+enum { STG__ENCODER, STG__DECODER };
+
+/* How the second walk starts: from the input (exact), or from where the first walk's chain ended, as
+ * the published codes have it. */
+enum { STG__RESTART, STG__CARRY };
+
+typedef struct stg__shape {
+    uint32_t inputs;  /* of the encoder, features of a node */
+    uint32_t targets; /* outputs of a node; the decoder reads its own */
+    uint32_t extras;  /* further inputs of the decoder, the same for all nodes, known in advance */
+    uint32_t layers;
+    uint32_t units;
+    uint32_t hops;  /* K; 0: no graph */
+    uint32_t walks; /* 1 or 2 */
+    uint32_t recursion;
+    uint32_t history;
+    uint32_t horizon;
+} stg__shape;
+
+/* Places of a cell's parameters in the flat vector, and of their packed forms. Rows of a weight:
+ * copy after copy of the input's features, then copy after copy of the state's. */
+typedef struct stg__cell {
+    uint32_t inputs;
+    size_t gate_w; /* [M (inputs + units)][2 units]: reset, update */
+    size_t gate_b; /* [2 units] */
+    size_t cand_w; /* [M (inputs + units)][units] */
+    size_t cand_b; /* [units] */
+    size_t pack_gate_w;
+    size_t pack_gate_b;
+    size_t pack_cand_w;
+    size_t pack_cand_b;
+    size_t back_x;    /* [3 units][M inputs]: gates and candidate to the input */
+    size_t back_gate; /* [2 units][M units] */
+    size_t back_cand; /* [units][M units] */
+} stg__cell;
+
+/* One diffusion step: copy = (first of a chain ? 1 : 2) S from - (first ? 0 : 1) minus. */
+typedef struct stg__step {
+    uint32_t walk;
+    uint32_t from;
+    uint32_t minus; /* UINT32_MAX: first of a chain */
+} stg__step;
+
+typedef struct stg__net {
+    stg__shape shape;
+    uint32_t copies; /* M = walks * hops + 1 */
+    stg__step step[STG__MAX_COPIES]; /* for copy 1 .. M - 1 */
+    stg__cell cell[2][STG__MAX_LAYERS];
+    size_t proj_w; /* [units][targets] */
+    size_t proj_b;
+    size_t pack_proj_w;
+    size_t pack_proj_b;
+    size_t back_proj; /* [targets][units] */
+    size_t params;
+    size_t pack_size;
+    size_t back_size;
+} stg__net;
+
+/* Fills net; false when the shape is beyond the limits. */
+bool stg__net_init(stg__net *net, const stg__shape *shape);
+/* Packs parameters for the forward pass, and transposed for the reverse pass. */
+void stg__net_pack(const stg__net *net, const real *params, real *packed);
+void stg__net_pack_back(const stg__net *net, const real *params, real *packed);
+/* Start of training: normal numbers of Glorot's variance, bias of the gates 1. */
+void stg__net_start(const stg__net *net, real *params, uint64_t seed);
+
+typedef struct stg__run {
+    stg_ctx *ctx;
+    const stg__net *net;
+    const stg__kernels *kernels;
+    const stg__supports *supports; /* not looked at when hops is 0 */
+    uint32_t nodes;
+    bool taped;                 /* all slots are kept */
+    real *g[STG__MAX_LAYERS];   /* [slots][nodes][M units] diffused states */
+    real *ru[STG__MAX_LAYERS];  /* [steps][nodes][2 units] */
+    real *rh[STG__MAX_LAYERS];  /* [steps][nodes][M units] diffused r h */
+    real *c[STG__MAX_LAYERS];   /* [steps][nodes][units] */
+    real *x[2];                 /* [steps of the part][nodes][M inputs] diffused inputs */
+    real *out;                  /* [horizon][nodes][targets] */
+    uint8_t *own;               /* [horizon][nodes][targets] 1: the decoder's next step read its own
+                                   output, 0: a label; only when taped */
+    void *memory;
+} stg__run;
+
+int32_t stg__run_create(stg__run *run, stg_ctx *ctx, const stg__net *net, uint32_t nodes, bool taped);
+void stg__run_clear(stg__run *run); /* zeroed memory is allowed */
+
+/*
+ * What a forward pass reads besides parameters. x: [history][nodes][inputs]; extras:
+ * [horizon][extras]; feed: [horizon] 1: the step after reads the label; labels:
+ * [horizon][nodes][targets], NaN: unknown; feed may be NULL.
+ */
+typedef struct stg__feed {
+    const real *x;
+    const real *extras;
+    const real *labels;
+    const uint8_t *feed;
+} stg__feed;
+
+/* Encoder over the history, then `steps` steps of the decoder into run->out. */
+void stg__run_forward(stg__run *run, const real *packed, const stg__feed *feed, uint32_t steps);
+/* Parts of it, for tests of single cells. */
+void stg__run_cell(stg__run *run, const real *packed, uint32_t part, uint32_t layer, uint32_t t);
+void stg__run_diffuse(const stg__run *run, real *copies, uint32_t width);
+real *stg__run_state(const stg__run *run, uint32_t layer, uint32_t slot); /* [nodes][M units] */
+real *stg__run_inputs(const stg__run *run, uint32_t part, uint32_t t);    /* [nodes][M inputs] */
+
+/* Memory of the reverse pass of one sample. */
+typedef struct stg__back {
+    stg_ctx *ctx;
+    const stg__run *run;
+    real *dg[STG__MAX_LAYERS];  /* [nodes][M units] of the diffused state at hand */
+    real *dh[STG__MAX_LAYERS];  /* [nodes][units] of the state itself, past diffusion */
+    real *dru[STG__MAX_LAYERS]; /* [steps][nodes][2 units] before the sigmoid */
+    real *dc[STG__MAX_LAYERS];  /* [steps][nodes][units] before the tanh */
+    real *drh;                  /* [nodes][M units] */
+    real *dx;                   /* [nodes][M inputs] of the lowest layer, at the step at hand */
+    real *dout;                 /* [horizon][nodes][targets]: set by the caller */
+    void *memory;
+} stg__back;
+
+int32_t stg__back_create(stg__back *back, stg_ctx *ctx, const stg__run *run);
+void stg__back_clear(stg__back *back);
+
+/* Adds the gradient of all parameters to gradient; run holds the tape of a forward pass of `steps`
+ * decoder steps, back->dout the derivative by its outputs (overwritten). */
+void stg__back_run(stg__back *back, const real *packed_back, uint32_t steps, real *gradient);
+/* Parts of it, for tests of single cells. */
+void stg__back_reset(stg__back *back);
+void stg__back_cell(stg__back *back, const real *packed_back, uint32_t part, uint32_t layer,
+                    uint32_t t, bool want_dx);
+void stg__back_weights(stg__back *back, uint32_t part, uint32_t first, uint32_t steps,
+                       real *gradient);
+void stg__back_fold(const stg__back *back, real *copies, uint32_t width); /* adjoint of diffuse */
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a session holds for the nodes and edges of one topology. When the topology changes a new
+ * state is made, what is known of the same names is carried over, and only then takes the old one's
+ * place: a failure leaves the session as it was.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model_priv.h"
+
+typedef struct carve {
+    void **to;
+    size_t count;
+    size_t bytes;
+} carve;
+
+static int32_t allocate(stg_ctx *ctx, const carve *piece, size_t pieces)
+{
+    bool ok = true;
+    for (size_t i = 0; i < pieces; i++) {
+        *piece[i].to = stg__calloc(ctx, piece[i].count, piece[i].bytes);
+        ok = ok && *piece[i].to;
+    }
+    return ok ? STG_OK : STG_E_NOMEM;
+}
+
+void stg__state_destroy(stg__state *st)
+{
+    if (!st)
+        return;
+    stg_ctx *ctx = st->ctx;
+    stg__run_clear(&st->run);
+    stg__supports_clear(&st->supports);
+    stg__free(ctx, st->known);
+    stg__free(ctx, st->known_edge);
+    stg__free(ctx, st->ring);
+    stg__free(ctx, st->seen);
+    stg__free(ctx, st->own_count);
+    stg__free(ctx, st->own_mean);
+    stg__free(ctx, st->own_square);
+    stg__free(ctx, st->pred);
+    stg__free(ctx, st->share);
+    stg__free(ctx, st->base);
+    stg__free(ctx, st->edge_seen);
+    stg__free(ctx, st->level);
+    stg__free_aligned(ctx, st->x);
+    stg__free_aligned(ctx, st->extras);
+    stg__topology_unref(st->topo);
+    stg__free(ctx, st);
+    stg__ctx_unref(ctx);
+}
+
+static int32_t state_room(stg__state *st, const stg_model *m)
+{
+    const size_t n = st->nodes;
+    const size_t columns = stg__model_columns(m);
+    const carve piece[] = {
+        {(void **)&st->known, n, sizeof *st->known},
+        {(void **)&st->known_edge, st->edges, sizeof *st->known_edge},
+        {(void **)&st->ring, m->history * columns * n, sizeof *st->ring},
+        {(void **)&st->seen, n, sizeof *st->seen},
+        {(void **)&st->own_count, columns * n, sizeof *st->own_count},
+        {(void **)&st->own_mean, columns * n, sizeof *st->own_mean},
+        {(void **)&st->own_square, columns * n, sizeof *st->own_square},
+        {(void **)&st->pred, (size_t)m->horizon * m->targets * n, sizeof *st->pred},
+        {(void **)&st->share, st->edges, sizeof *st->share},
+        {(void **)&st->base, st->edges, sizeof *st->base},
+        {(void **)&st->edge_seen, st->edges, sizeof *st->edge_seen},
+        {(void **)&st->level, 2 * (size_t)m->targets * n, sizeof *st->level},
+    };
+    return allocate(st->ctx, piece, sizeof piece / sizeof *piece);
+}
+
+/* Looks every name up in the model; edges known from training start at what training saw. */
+static void find_known(stg__state *st, const stg_model *m)
+{
+    const stg__topology *t = st->topo;
+    for (uint32_t i = 0; i < st->nodes; i++)
+        st->known[i] = stg__names_find(m->nodes, t->node_name[i], t->node_len[i]);
+    for (uint32_t e = 0; e < st->edges; e++) {
+        const uint32_t src = st->known[t->src[e]];
+        const uint32_t dst = st->known[t->dst[e]];
+        const uint32_t r = t->route[e];
+        const uint32_t route = stg__names_find(m->routes, t->route_name[r], t->route_len[r]);
+        const bool named = src != STG__NONE && dst != STG__NONE && route != STG__NONE;
+        const uint32_t known = named ? stg__model_edge(m, src, dst, route) : STG__NONE;
+        st->known_edge[e] = known;
+        if (known == STG__NONE || isnan(m->edge_calls[known]) || isnan(m->caller_calls[known]))
+            continue;
+        st->share[e] = m->edge_calls[known];
+        st->base[e] = m->caller_calls[known];
+        st->edge_seen[e] = UINT32_MAX;
+    }
+}
+
+static void carry_rows(const stg__state *from, const stg__state *to, const uint32_t *map, size_t rows,
+                       const double *old, double *new)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (uint32_t i = 0; i < from->nodes; i++)
+            if (map[i] != UINT32_MAX)
+                new[r * to->nodes + map[i]] = old[r * from->nodes + i];
+}
+
+static void carry_over(const stg_model *m, const stg__state *from, stg__state *to,
+                       const uint32_t *node, const uint32_t *edge)
+{
+    const size_t columns = stg__model_columns(m);
+    carry_rows(from, to, node, m->history * columns, from->ring, to->ring);
+    carry_rows(from, to, node, columns, from->own_count, to->own_count);
+    carry_rows(from, to, node, columns, from->own_mean, to->own_mean);
+    carry_rows(from, to, node, columns, from->own_square, to->own_square);
+    carry_rows(from, to, node, (size_t)m->horizon * m->targets, from->pred, to->pred);
+    carry_rows(from, to, node, 2 * (size_t)m->targets, from->level, to->level);
+    for (uint32_t i = 0; i < from->nodes; i++)
+        if (node[i] != UINT32_MAX)
+            to->seen[node[i]] = from->seen[i];
+    for (uint32_t e = 0; e < from->edges; e++)
+        if (edge[e] != UINT32_MAX) {
+            to->share[edge[e]] = from->share[e];
+            to->base[edge[e]] = from->base[e];
+            to->edge_seen[edge[e]] = from->edge_seen[e];
+        }
+}
+
+static int32_t carry_state(const stg_session *s, stg__state *st)
+{
+    const stg__state *old = s->state;
+    uint32_t *node = (uint32_t *)stg__calloc(st->ctx, old->nodes, sizeof *node);
+    uint32_t *edge = (uint32_t *)stg__calloc(st->ctx, old->edges, sizeof *edge);
+    const bool ok = node && edge;
+    if (ok) {
+        stg__topology_map(old->topo, st->topo, node, edge);
+        carry_over(s->model, old, st, node, edge);
+    }
+    stg__free(st->ctx, node);
+    stg__free(st->ctx, edge);
+    return ok ? STG_OK : STG_E_NOMEM;
+}
+
+static int32_t state_init(stg__state *st, const stg_session *s, const stg_graph *g)
+{
+    const stg_model *m = s->model;
+    STG_RETURN_IF_ERROR(state_room(st, m));
+    const size_t ring = (size_t)m->history * stg__model_columns(m) * st->nodes;
+    const size_t pred = (size_t)m->horizon * m->targets * st->nodes;
+    for (size_t i = 0; i < ring; i++)
+        st->ring[i] = NAN;
+    for (size_t i = 0; i < pred; i++)
+        st->pred[i] = NAN;
+    find_known(st, m);
+    if (s->state)
+        STG_RETURN_IF_ERROR(carry_state(s, st));
+    return m->kind->prepare ? m->kind->prepare(s, st, g) : STG_OK;
+}
+
+int32_t stg__state_create(stg__state **out, const stg_session *s, const stg_graph *g)
+{
+    stg__topology *t = stg__graph_topology(g);
+    stg__state *st = (stg__state *)stg__calloc(s->ctx, 1, sizeof *st);
+    *out = NULL;
+    if (!st)
+        return STG_E_NOMEM;
+    st->ctx = stg__ctx_ref(s->ctx);
+    st->topo = stg__topology_ref(t);
+    st->nodes = t->nodes;
+    st->edges = t->edges;
+    const int32_t status = state_init(st, s, g);
+    if (status != STG_OK) {
+        stg__state_destroy(st);
+        return status;
+    }
+    *out = st;
+    return STG_OK;
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Training: epochs of shuffled batches, masked mean absolute error on the scaled values, Adam with
+ * clipped gradients, scheduled sampling, and judging on the last windows, which lowers the rate when
+ * nothing gets better, stops in time and says which weights are kept.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "fit_net.h"
+
+/* Streams of random numbers, by what they are for. */
+enum { STREAM_ORDER = 1000, STREAM_FEED = 1u << 20 };
+
+static void clear(stg__fit *f)
+{
+    stg__crew_destroy(f->crew);
+    for (uint32_t i = 0; f->desk && i < f->threads; i++) {
+        stg__back_clear(&f->desk[i].back);
+        stg__run_clear(&f->desk[i].run);
+    }
+    stg__free(f->ctx, f->desk);
+    stg__supports_clear(&f->supports);
+    stg__data_clear(f->ctx, &f->data);
+    stg__free_aligned(f->ctx, f->back_packed);
+    stg__free_aligned(f->ctx, f->gradient);
+    stg__free_aligned(f->ctx, f->best);
+    stg__free_aligned(f->ctx, f->adam.m);
+    stg__free_aligned(f->ctx, f->adam.v);
+    stg__free(f->ctx, f->loss);
+    stg__free(f->ctx, f->count);
+    stg__free(f->ctx, f->feed);
+}
+
+/* --- a job: the samples of a batch, or all that judge ------------------------------------------- */
+
+static stg__feed feed_of(const stg__fit *f, size_t first)
+{
+    const stg__shape *s = &f->m->net.shape;
+    const size_t nodes = stg__model_nodes(f->m);
+    const size_t then = first + s->history;
+    return (stg__feed){
+        .x = f->data.x + first * nodes * s->inputs,
+        .extras = f->data.time + then * s->extras,
+        .labels = f->data.y + then * nodes * s->targets,
+        .feed = f->scale > 0 ? f->feed : NULL,
+    };
+}
+
+/* Absolute errors of a sample; with dout also their derivative. */
+static double absolute_errors(const real *out, const real *labels, size_t count, real scale,
+                              real *dout, double *known)
+{
+    double sum = 0;
+    *known = 0;
+    for (size_t i = 0; i < count; i++) {
+        const real e = out[i] - labels[i];
+        const bool unknown = isnan(labels[i]);
+        if (dout)
+            dout[i] = unknown || e == 0 ? 0 : e > 0 ? scale : -scale;
+        if (unknown)
+            continue;
+        sum += fabs((double)e);
+        (*known)++;
+    }
+    return sum;
+}
+
+static void do_sample(stg__fit *f, stg__desk *desk, size_t i, real *gradient)
+{
+    const stg__shape *s = &f->m->net.shape;
+    const stg__feed feed = feed_of(f, f->sample[i]);
+    const size_t outputs = (size_t)s->horizon * stg__model_nodes(f->m) * s->targets;
+    stg__run_forward(&desk->run, f->m->packed, &feed, s->horizon);
+    f->loss[i] = absolute_errors(desk->run.out, feed.labels, outputs, f->scale,
+                                 gradient ? desk->back.dout : NULL, &f->count[i]);
+    if (gradient)
+        stg__back_run(&desk->back, f->back_packed, s->horizon, gradient);
+}
+
+static void do_groups(void *job, uint32_t worker)
+{
+    stg__fit *f = (stg__fit *)job;
+    const size_t params = f->m->net.params;
+    for (uint32_t g = worker; g < STG__GROUPS; g += f->threads) {
+        real *gradient = f->scale > 0 ? f->gradient + g * params : NULL;
+        if (gradient)
+            memset(gradient, 0, params * sizeof *gradient);
+        for (size_t i = f->samples * g / STG__GROUPS; i < f->samples * (g + 1) / STG__GROUPS; i++)
+            do_sample(f, &f->desk[worker], i, gradient);
+    }
+}
+
+/* Mean absolute error over the job's labels, summed in the order of the samples. */
+static double run_job(stg__fit *f, const size_t *sample, size_t samples, real scale)
+{
+    double sum = 0;
+    double count = 0;
+    f->sample = sample;
+    f->samples = samples;
+    f->scale = scale;
+    stg__crew_run(f->crew, do_groups, f);
+    for (size_t i = 0; i < samples; i++) {
+        sum += f->loss[i];
+        count += f->count[i];
+    }
+    return count > 0 ? sum / count : 0;
+}
+
+/* --- training ----------------------------------------------------------------------------------- */
+
+static double labels_in(const stg__fit *f, const size_t *sample, size_t samples)
+{
+    const stg__shape *s = &f->m->net.shape;
+    const size_t row = (size_t)stg__model_nodes(f->m) * s->targets;
+    double count = 0;
+    for (size_t i = 0; i < samples; i++) {
+        const real *y = f->data.y + (sample[i] + s->history) * row;
+        for (size_t j = 0; j < s->horizon * row; j++)
+            count += !isnan(y[j]);
+    }
+    return count;
+}
+
+static void repack(stg__fit *f)
+{
+    stg__net_pack(&f->m->net, f->m->params, f->m->packed);
+    stg__net_pack_back(&f->m->net, f->m->params, f->back_packed);
+}
+
+/* One step of the optimiser; the loss of the batch before it. */
+static double step(stg__fit *f, const size_t *sample, size_t samples, double rate)
+{
+    const stg_trainer_opts *o = &f->t->o;
+    const size_t params = f->m->net.params;
+    const double count = labels_in(f, sample, samples);
+    const double k = o->curriculum;
+    const double chance =
+        o->curriculum == UINT32_MAX ? 0 : k / (k + exp((double)f->batches / k));
+    for (uint32_t d = 0; d < o->horizon; d++)
+        f->feed[d] =
+            stg__uniform_at(o->seed, STREAM_FEED, f->batches * o->horizon + d) < chance;
+    f->batches++;
+    if (count == 0)
+        return 0;
+    const double loss = run_job(f, sample, samples, (real)(1 / count));
+    for (uint32_t g = 1; g < STG__GROUPS; g++)
+        for (size_t i = 0; i < params; i++)
+            f->gradient[i] += f->gradient[g * params + i];
+    const double norm = stg__clip(f->gradient, params, o->clip_norm);
+    if (isfinite(norm)) /* a step that overflowed is left out */
+        stg__adam_step(&f->adam, f->m->params, f->gradient, params, rate);
+    repack(f);
+    return loss;
+}
+
+static void shuffle(stg__fit *f, uint32_t epoch)
+{
+    stg__rng rng;
+    stg__rng_init(&rng, f->t->o.seed, STREAM_ORDER + (uint64_t)epoch);
+    for (size_t i = f->data.trains; i > 1; i--) {
+        const size_t j = stg__rng_below(&rng, (uint32_t)i);
+        const size_t other = f->data.train[j];
+        f->data.train[j] = f->data.train[i - 1];
+        f->data.train[i - 1] = other;
+    }
+}
+
+static int32_t report(const stg__fit *f, stg_train_progress *p)
+{
+    const stg_trainer_opts *o = &f->t->o;
+    p->size = sizeof *p;
+    if (o->progress && o->progress(p, o->progress_user) != 0)
+        return STG_E_CANCELLED;
+    return STG_OK;
+}
+
+static int32_t run_epoch(stg__fit *f, stg_train_progress *p)
+{
+    const size_t batch = f->t->o.batch;
+    double sum = 0;
+    shuffle(f, p->epoch);
+    for (uint32_t b = 0; b < p->batches; b++) {
+        const size_t first = b * batch;
+        const size_t left = f->data.trains - first;
+        sum += step(f, f->data.train + first, left < batch ? left : batch, p->learning_rate);
+        p->batch = b + 1;
+        p->train_loss = sum / (b + 1);
+        STG_RETURN_IF_ERROR(report(f, p));
+    }
+    return STG_OK;
+}
+
+/* Halves the rate after every third epoch without a better result. */
+static int32_t run_epochs(stg__fit *f)
+{
+    const stg_trainer_opts *o = &f->t->o;
+    const size_t bytes = f->m->net.params * sizeof(real);
+    uint32_t idle = 0;
+    stg_train_progress p = {
+        .epochs = o->epochs,
+        .batches = (uint32_t)((f->data.trains + o->batch - 1) / o->batch),
+        .valid_loss = NAN,
+        .best_loss = NAN,
+        .learning_rate = o->learning_rate,
+    };
+    memcpy(f->best, f->m->params, bytes);
+    for (p.epoch = 0; p.epoch < o->epochs && idle < o->patience; p.epoch++) {
+        p.batch = 0;
+        STG_RETURN_IF_ERROR(run_epoch(f, &p));
+        p.valid_loss = run_job(f, f->data.valid, f->data.valids, 0);
+        if (isfinite(p.valid_loss) && !(p.valid_loss >= p.best_loss)) {
+            p.best_loss = p.valid_loss;
+            memcpy(f->best, f->m->params, bytes);
+            idle = 0;
+        } else if (++idle % 3 == 0) {
+            p.learning_rate *= 0.5;
+        }
+    }
+    memcpy(f->m->params, f->best, bytes);
+    repack(f);
+    return STG_OK;
+}
+
+/* --- setting up --------------------------------------------------------------------------------- */
+
+static int32_t make_supports(stg__fit *f)
+{
+    const stg_model *m = f->m;
+    const size_t edges = m->edges;
+    uint32_t *ends = (uint32_t *)stg__calloc(f->ctx, 2 * edges, sizeof *ends);
+    stg__arc *arc = (stg__arc *)stg__calloc(f->ctx, edges, sizeof *arc);
+    int32_t status = STG_E_NOMEM;
+    if (ends && arc) {
+        for (size_t e = 0; e < edges; e++) {
+            ends[e] = m->edge[e].src;
+            ends[edges + e] = m->edge[e].dst;
+        }
+        const uint32_t arcs = stg__make_arcs(ends, ends + edges, m->edge_calls, m->edges, arc);
+        status = stg__supports_build(&f->supports, f->ctx, stg__model_nodes(m), arc, arcs);
+    }
+    stg__free(f->ctx, ends);
+    stg__free(f->ctx, arc);
+    return status;
+}
+
+static int32_t make_desks(stg__fit *f)
+{
+    f->desk = (stg__desk *)stg__calloc(f->ctx, f->threads, sizeof *f->desk);
+    if (!f->desk)
+        return STG_E_NOMEM;
+    for (uint32_t i = 0; i < f->threads; i++) {
+        stg__desk *d = &f->desk[i];
+        STG_RETURN_IF_ERROR(
+            stg__run_create(&d->run, f->ctx, &f->m->net, stg__model_nodes(f->m), true));
+        d->run.supports = &f->supports;
+        STG_RETURN_IF_ERROR(stg__back_create(&d->back, f->ctx, &d->run));
+    }
+    return stg__crew_create(&f->crew, f->ctx, f->threads);
+}
+
+static real *vector(stg_ctx *ctx, size_t count)
+{
+    return (real *)stg__alloc_aligned(ctx, count, sizeof(real));
+}
+
+static int32_t make_room(stg__fit *f)
+{
+    const stg__net *net = &f->m->net;
+    size_t most = f->t->o.batch;
+    if (most < f->data.valids)
+        most = f->data.valids;
+    f->back_packed = vector(f->ctx, net->back_size);
+    f->gradient = vector(f->ctx, STG__GROUPS * net->params);
+    f->best = vector(f->ctx, net->params);
+    f->adam = (stg__adam){vector(f->ctx, net->params), vector(f->ctx, net->params), 0, 0.9, 0.999,
+                          1e-8};
+    f->loss = (double *)stg__calloc(f->ctx, most, sizeof *f->loss);
+    f->count = (double *)stg__calloc(f->ctx, most, sizeof *f->count);
+    f->feed = (uint8_t *)stg__calloc(f->ctx, net->shape.horizon, 1);
+    const bool ok = f->back_packed && f->gradient && f->best && f->adam.m && f->adam.v && f->loss &&
+                    f->count && f->feed;
+    return ok ? STG_OK : STG_E_NOMEM;
+}
+
+static int32_t set_up(stg__fit *f, const uint32_t *order, size_t train, stg_error *err)
+{
+    const stg_trainer_opts *o = &f->t->o;
+    stg_model *m = f->m;
+    const stg__shape shape = {
+        .inputs = m->inputs + STG__TIME_INPUTS,
+        .targets = m->targets,
+        .extras = STG__TIME_INPUTS,
+        .layers = o->layers,
+        .units = o->units,
+        .hops = o->hops,
+        .walks = 2,
+        .recursion = STG__RESTART,
+        .history = o->history,
+        .horizon = o->horizon,
+    };
+    m->time_inputs = true;
+    STG_RETURN_IF_ERROR(stg__model_net_room(m, &shape));
+    STG_RETURN_IF_ERROR(stg__data_create(&f->data, m, f->t, order, train));
+    if (f->data.trains == 0 || f->data.valids == 0)
+        return stg__fail(err, STG_E_STATE,
+                         "%zu windows with their gaps hold no sample of %u windows to train on and "
+                         "one to judge by",
+                         f->t->windows, o->history + o->horizon);
+    STG_RETURN_IF_ERROR(make_supports(f));
+    STG_RETURN_IF_ERROR(make_room(f));
+    STG_RETURN_IF_ERROR(make_desks(f));
+    stg__net_start(&m->net, m->params, o->seed);
+    repack(f);
+    return STG_OK;
+}
+
+int32_t stg__fit_net(stg_model *m, const stg_trainer *t, const uint32_t *order, size_t train,
+                     stg_error *err)
+{
+    stg__fit f = {.ctx = t->ctx, .m = m, .t = t, .threads = t->o.threads};
+    if (f.threads > STG__GROUPS)
+        f.threads = STG__GROUPS;
+    int32_t status = set_up(&f, order, train, err);
+    if (status == STG_OK)
+        status = run_epochs(&f);
+    if (status == STG_OK)
+        status = stg__fit_smear(&f);
+    if (status == STG_E_CANCELLED)
+        stg__fail(err, status, "stopped by the callback");
+    clear(&f);
+    return status;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Training of the net. Samples are places in one long series of inputs, so nothing is copied. The
+ * samples of a batch are cut into a fixed number of groups; each group sums its gradients in the
+ * order of its samples, and the groups are summed in their order. Threads take groups, so their
+ * number changes no bit, and the memory is that of one sample for each thread.
+ */
+#ifndef STG_FIT_NET_H
+#define STG_FIT_NET_H
+
+#include <math.h>
+
+#include "adam.h"
+#include "train_priv.h"
+
+#define STG__GROUPS 8u
+
+/* The series as the net reads it, and the samples in it. */
+typedef struct stg__data {
+    real *x;      /* [windows][nodes][inputs], unknown: 0 */
+    real *y;      /* [windows][nodes][targets], unknown: NaN */
+    real *time;   /* [windows][extras] */
+    size_t *train; /* first windows of samples */
+    size_t *valid;
+    size_t trains;
+    size_t valids;
+} stg__data;
+
+int32_t stg__data_create(stg__data *d, const stg_model *m, const stg_trainer *t,
+                         const uint32_t *order, size_t train);
+void stg__data_clear(stg_ctx *ctx, stg__data *d);
+
+/* What a thread needs for itself. */
+typedef struct stg__desk {
+    stg__run run;
+    stg__back back;
+} stg__desk;
+
+typedef struct stg__fit {
+    stg_ctx *ctx;
+    stg_model *m;
+    const stg_trainer *t;
+    stg__data data;
+    stg__supports supports;
+    stg__crew *crew;
+    stg__desk *desk; /* [threads] */
+    uint32_t threads;
+    real *back_packed;
+    real *gradient; /* [groups][params] */
+    real *best;     /* [params] */
+    stg__adam adam;
+    double *loss;  /* [most samples of a job] sum of absolute errors of each */
+    double *count; /* [most samples of a job] labels of each */
+    uint8_t *feed; /* [horizon] */
+    /* the job at hand */
+    const size_t *sample;
+    size_t samples;
+    real scale; /* of the derivative; 0: judge only */
+    uint64_t batches; /* done */
+} stg__fit;
+
+/* Smearing factors of the finished weights. */
+int32_t stg__fit_smear(stg__fit *f);
+
+#endif

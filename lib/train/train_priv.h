@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of the trainer: the windows it was given, by its own numbers of nodes and edges in
+ * order of arrival, and what the fits of the kinds share.
+ */
+#ifndef STG_TRAIN_PRIV_H
+#define STG_TRAIN_PRIV_H
+
+#include <math.h>
+
+#include <stgraph/train.h>
+
+#include "model_priv.h"
+
+typedef struct stg__window {
+    uint64_t start_ns;
+    uint32_t nodes; /* known when it came; later ones are unknown in it */
+    double *values; /* [columns][nodes] log(1 + x), NaN: not known */
+} stg__window;
+
+struct stg_trainer {
+    stg_ctx *ctx;
+    stg_trainer_opts o; /* every default filled in; kind, inputs, targets are not kept */
+    const stg__kind *kind;
+    uint64_t window_ns;
+    stg__names *columns;
+    uint32_t inputs;
+    uint32_t targets;
+    uint32_t target[STG__MAX_COLUMNS];
+    stg__names *nodes;
+    stg__names *routes;
+    stg__names *edges; /* keys are three numbers: src, dst, route */
+    double *edge_calls; /* sums over the windows counted */
+    double *caller_calls;
+    uint32_t *edge_windows;
+    uint32_t edge_cap;
+    stg__window *window;
+    size_t windows;
+    size_t window_cap;
+    /* numbers of the last topology's nodes and edges */
+    stg__topology *topo;
+    uint32_t *node_id;
+    uint32_t *edge_id;
+};
+
+/* Takes the graph's columns in (no error but STG_E_NOMEM, STG_E_LIMIT: nothing was taken). */
+int32_t stg__series_add(stg_trainer *t, const stg_graph *g);
+
+/* A model with names, scales and edges from the windows; order[i]: the trainer's number of the
+ * model's node i. The first `train` windows make the scales. */
+int32_t stg__fit_model(stg_model **out, const stg_trainer *t, size_t train, uint32_t **order);
+/* What the kinds learn beyond that. */
+int32_t stg__fit_seasonal(stg_model *m, const stg_trainer *t, const uint32_t *order);
+int32_t stg__fit_net(stg_model *m, const stg_trainer *t, const uint32_t *order, size_t train,
+                     stg_error *err);
+
+/* Value of a column in a window, by the trainer's number of a node. */
+static inline double stg__window_value(const stg__window *w, uint32_t column, uint32_t node)
+{
+    return node < w->nodes ? w->values[(size_t)column * w->nodes + node] : NAN;
+}
+
+/* --- crew: a few threads that do one job after the other ------------------------------------------ */
+
+typedef struct stg__crew stg__crew;
+typedef void (*stg__crew_fn)(void *job, uint32_t worker);
+/* members: the calling thread included; the others sleep between jobs with all signals blocked. */
+int32_t stg__crew_create(stg__crew **out, stg_ctx *ctx, uint32_t members);
+void stg__crew_run(stg__crew *crew, stg__crew_fn fn, void *job); /* fn(job, 0 .. members - 1) */
+void stg__crew_destroy(stg__crew *crew);
+
+#endif
