@@ -242,7 +242,7 @@ static int32_t read_shape(stg_model *m, const stg_bundle *b, stg__shape *s, stg_
     *s = (stg__shape){.targets = m->targets, .walks = 2, .history = m->history,
                       .horizon = m->horizon};
     STG_RETURN_IF_ERROR(read_u32(b, "model/layers", STG__MAX_LAYERS, &s->layers, err));
-    STG_RETURN_IF_ERROR(read_u32(b, "model/units", 1024, &s->units, err));
+    STG_RETURN_IF_ERROR(read_u32(b, "model/units", STG__MAX_UNITS, &s->units, err));
     STG_RETURN_IF_ERROR(read_u32(b, "model/hops", STG__MAX_HOPS, &s->hops, err));
     STG_RETURN_IF_ERROR(read_u32(b, "model/time_inputs", 1, &time, err));
     if (recursion && strcmp(recursion, "restart") != 0 && strcmp(recursion, "carry") != 0)

@@ -14,7 +14,6 @@
 
 #define STG__MODEL_VERSION 1u
 #define STG__MAX_COLUMNS 64u
-#define STG__MAX_WINDOWS 1024u /* of history or horizon */
 #define STG__MAX_SLOTS 1440u   /* of a profile of the day */
 #define STG__CLIP 6.0          /* largest input, in standard deviations */
 #define STG__TIME_INPUTS 2u    /* sine and cosine of the time of day */

@@ -60,13 +60,34 @@ static void place_steps(stg__net *net)
     }
 }
 
+static bool within(const stg__shape *s)
+{
+    const struct {
+        uint32_t value;
+        uint32_t least;
+        uint32_t most;
+    } limit[] = {
+        {s->inputs, 1, 256},
+        {s->targets, 1, 256},
+        {s->extras, 0, 256},
+        {s->layers, 1, STG__MAX_LAYERS},
+        {s->units, 1, STG__MAX_UNITS},
+        {s->hops, 0, STG__MAX_HOPS},
+        {s->walks, 1, 2},
+        {s->recursion, STG__RESTART, STG__CARRY},
+        {s->history, 1, STG__MAX_WINDOWS},
+        {s->horizon, 0, STG__MAX_WINDOWS},
+    };
+    for (size_t i = 0; i < sizeof limit / sizeof *limit; i++)
+        if (limit[i].value < limit[i].least || limit[i].value > limit[i].most)
+            return false;
+    return true;
+}
+
 bool stg__net_init(stg__net *net, const stg__shape *s)
 {
     memset(net, 0, sizeof *net);
-    if (!s->inputs || s->inputs > 256 || !s->targets || s->targets > 256 || s->extras > 256 ||
-        !s->layers || s->layers > STG__MAX_LAYERS || !s->units || s->units > 1024 ||
-        s->hops > STG__MAX_HOPS || !s->walks || s->walks > 2 || !s->history || s->history > 1024 ||
-        s->horizon > 1024)
+    if (!within(s))
         return false;
     net->shape = *s;
     net->copies = s->walks * s->hops + 1;

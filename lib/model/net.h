@@ -36,6 +36,8 @@
 #define stg__back_fold STG_REAL(stg__back_fold)
 
 #define STG__MAX_LAYERS 8u
+#define STG__MAX_UNITS 1024u
+#define STG__MAX_WINDOWS 1024u /* of history or horizon */
 #define STG__MAX_HOPS 8u
 #define STG__MAX_COPIES (2 * STG__MAX_HOPS + 1)
 

@@ -141,6 +141,48 @@ INLINE void write_row(real *to, const vec *row, int vectors, uint32_t cols, uint
     }
 }
 
+/* Activation and writing of a finished block. */
+INLINE void finish(const stg__product *p, vec (*sum)[BLOCK_VECTORS], uint32_t row, uint32_t panel,
+                   int rows, int panels)
+{
+    const int vectors = panels * PANEL_VECTORS;
+    const uint32_t most = (uint32_t)panels * STG__PANEL;
+    const uint32_t left = p->cols - panel * STG__PANEL;
+    const bool active = p->act == STG__ACT_SIGMOID || p->act == STG__ACT_TANH;
+    const bool whole = left >= most && p->act != STG__ACT_ADD;
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        real *to = p->to + (row + (size_t)i) * p->ld + panel * STG__PANEL;
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            if (active)
+                sum[i][v] = activate(sum[i][v], p->act);
+            if (whole)
+                store(to + v * LANES, sum[i][v]);
+        }
+        if (!whole)
+            write_row(to, sum[i], vectors, left < most ? left : most, p->act);
+    }
+}
+
+/* One step of the sums: a column of the left factor times a row of the panels. */
+INLINE void add_step(vec (*sum)[BLOCK_VECTORS], const real *a, size_t ld, const real *b, size_t depth,
+                     int rows, int vectors)
+{
+    vec factor[BLOCK_VECTORS];
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+        factor[v] = load(b + (size_t)(v / PANEL_VECTORS) * depth * STG__PANEL +
+                         v % PANEL_VECTORS * LANES);
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        const vec x = splat(a[(size_t)i * ld]);
+        UNROLL
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] += x * factor[v];
+    }
+}
+
 /* A block of results: `rows` times `panels` panels, both constant where this is inlined. */
 INLINE void block(const stg__product *p, size_t depth, uint32_t row, uint32_t panel, int rows,
                   int panels)
@@ -157,42 +199,11 @@ INLINE void block(const stg__product *p, size_t depth, uint32_t row, uint32_t pa
     const real *b = p->packed + panel * depth * STG__PANEL;
     for (uint32_t s = 0; s < p->segments; s++) {
         const stg__segment *segment = &p->segment[s];
-        const size_t ld = segment->ld;
-        const real *a = segment->at + row * ld;
-        for (uint32_t k = 0; k < segment->len; k++, a++, b += STG__PANEL) {
-            vec factor[BLOCK_VECTORS];
-            UNROLL
-            for (int v = 0; v < vectors; v++)
-                factor[v] = load(b + (size_t)(v / PANEL_VECTORS) * depth * STG__PANEL +
-                                 v % PANEL_VECTORS * LANES);
-            UNROLL
-            for (int i = 0; i < rows; i++) {
-                const vec x = splat(a[(size_t)i * ld]);
-                UNROLL
-                for (int v = 0; v < vectors; v++)
-                    sum[i][v] += x * factor[v];
-            }
-        }
+        const real *a = segment->at + row * segment->ld;
+        for (uint32_t k = 0; k < segment->len; k++, a++, b += STG__PANEL)
+            add_step(sum, a, segment->ld, b, depth, rows, vectors);
     }
-    const uint32_t left = p->cols - panel * STG__PANEL;
-    const bool whole = left >= (uint32_t)panels * STG__PANEL && p->act != STG__ACT_ADD;
-    UNROLL
-    for (int i = 0; i < rows; i++) {
-        real *to = p->to + (row + (size_t)i) * p->ld + panel * STG__PANEL;
-        if (p->act == STG__ACT_SIGMOID || p->act == STG__ACT_TANH) {
-            UNROLL
-            for (int v = 0; v < vectors; v++)
-                sum[i][v] = activate(sum[i][v], p->act);
-        }
-        if (whole) {
-            UNROLL
-            for (int v = 0; v < vectors; v++)
-                store(to + v * LANES, sum[i][v]);
-        } else {
-            const uint32_t most = (uint32_t)panels * STG__PANEL;
-            write_row(to, sum[i], vectors, left < most ? left : most, p->act);
-        }
-    }
+    finish(p, sum, row, panel, rows, panels);
 }
 
 #define BLOCK_CASE(n)                                                                              \

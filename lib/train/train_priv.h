@@ -8,9 +8,9 @@
 
 #include <math.h>
 
-#include <stgraph/train.h>
-
 #include "model_priv.h"
+
+#include <stgraph/train.h>
 
 typedef struct stg__window {
     uint64_t start_ns;

@@ -67,7 +67,7 @@ static int32_t check_options(const stg_trainer_opts *o, stg_error *err)
 {
     if (o->history > STG__MAX_WINDOWS || o->horizon > STG__MAX_WINDOWS)
         return stg__fail(err, STG_E_INVALID, "history or horizon is above %u", STG__MAX_WINDOWS);
-    if (o->layers > STG__MAX_LAYERS || o->units > 1024 || o->hops > STG__MAX_HOPS)
+    if (o->layers > STG__MAX_LAYERS || o->units > STG__MAX_UNITS || o->hops > STG__MAX_HOPS)
         return stg__fail(err, STG_E_INVALID, "at most %u layers, 1024 units, %u hops",
                          STG__MAX_LAYERS, STG__MAX_HOPS);
     if (!(o->valid_share < 1) || !isfinite(o->learning_rate) || !isfinite(o->clip_norm))
