@@ -31,7 +31,7 @@ step build-fuzz env CC=clang bash -c '. tests/setup.sh; stg_build "$@"' - build-
         target=$(basename "$target" .c)
         corpus=build-test-fuzz/corpus/$target
         mkdir -p "$corpus"
-        step "fuzz-$target" "build-test-fuzz/tests/fuzz/live_$target" -runs=200000 -seed=7 \
+        step "fuzz-$target" "build-test-fuzz/tests/fuzz/live_$target" -runs=100000 -seed=7 \
             -max_len=8192 -timeout=20 -print_final_stats=1 "$corpus" \
             "tests/corpus/${target#fuzz_}"
     done

@@ -163,6 +163,7 @@ void stg__text_u64(stg__text *text, uint64_t value);
 void stg__text_i64(stg__text *text, int64_t value);
 void stg__text_num(stg__text *text, double value, int digits);            /* %.*g; null if not finite */
 void stg__text_json(stg__text *text, const char *str, size_t len);        /* quoted and escaped */
+bool stg__utf8(const char *str, size_t len); /* well formed */
 int32_t stg__text_end(stg__text *text, size_t *len); /* STG_OK or STG_MORE; terminates with NUL */
 
 /* --- bundle ----------------------------------------------------------------------------------- */

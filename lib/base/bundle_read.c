@@ -187,6 +187,9 @@ static int32_t parse(stg_bundle *b, const unsigned char *data, size_t len, stg_e
         return stg__fail(err, STG_E_FORMAT, "not a bundle: header of %llu bytes in %zu",
                          (unsigned long long)header, len);
     const char *json = (const char *)data + 8;
+    /* Other bytes would be written as something else, and two names could become one. */
+    if (!stg__utf8(json, (size_t)header))
+        return stg__fail(err, STG_E_FORMAT, "the header is not UTF-8");
     if (!shallow(json, (size_t)header))
         return stg__fail(err, STG_E_FORMAT, "the header is nested too deeply");
     cJSON *root = cJSON_ParseWithLength(json, (size_t)header);

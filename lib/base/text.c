@@ -100,6 +100,17 @@ static size_t utf8_length(const unsigned char *s, size_t left)
     return second_fits(s[0], s[1]) ? n : 0;
 }
 
+bool stg__utf8(const char *str, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        const size_t n = utf8_length((const unsigned char *)str + i, len - i);
+        if (n == 0)
+            return false;
+        i += n;
+    }
+    return true;
+}
+
 static void json_escape(stg__text *t, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
