@@ -14,9 +14,6 @@
 #define STG__EVENT_BYTES 4096u     /* queue memory for each of max_events lines, on average */
 #define STG__MAX_EVENTS 65536u
 
-/* Declared by ingest.h as soon as it is there. */
-int32_t stg_ingest_restore(stg_ingest *in, const stg_bundle *bundle, stg_error *err);
-
 /* --- queue of event lines --------------------------------------------------------------------- */
 
 /* Lines in one ring of bytes, each after its length. Grows when it has to, up to max_bytes; then, or

@@ -112,8 +112,8 @@ static void refresh(stg_planner *planner, stg__live *l, const stg__proposal *wan
     if (!scale || value >= l->value)
         l->expires_ns = now + planner->ttl_ns;
     l->wanted = 1;
-    l->incident = want->incident;
     l->present = want->present;
+    l->incident = want->incident;
     memcpy(l->reason, want->reason, sizeof l->reason);
 }
 
@@ -122,7 +122,8 @@ int32_t stg__live_want(stg_planner *planner, const stg__proposal *want, uint64_t
     const uint64_t key = stg__action_key(want->kind, want->node, want->src, want->route);
     stg__live *l = find(planner, key, want);
     if (l && l->state == STG__SLOT_LIVE) {
-        refresh(planner, l, want, now);
+        if (!l->wanted) /* the first incident that asks has it; one with the same aim changes nothing */
+            refresh(planner, l, want, now);
         return STG_OK;
     }
     if (l && now < l->changed_ns + planner->dwell_ns)
