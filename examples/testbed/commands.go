@@ -154,3 +154,16 @@ func cmdCheck(_ context.Context, f *flag.FlagSet, args []string) error {
 	}
 	return run.CheckRecording(*dir, t, os.Stdout)
 }
+
+func cmdQuota(_ context.Context, f *flag.FlagSet, args []string) error {
+	f.Parse(args)
+	var set []*plan.Plan
+	for _, file := range f.Args() {
+		p, err := plan.Load(file)
+		if err != nil {
+			return err
+		}
+		set = append(set, p)
+	}
+	return plan.CheckSet(set)
+}

@@ -21,6 +21,7 @@ var commands = []struct {
 	{"record", "record the pieces of a plan that are missing, then merge: --topology F --scenario F --plan F --out DIR", cmdRecord},
 	{"service", "run one service (record starts these)", cmdService},
 	{"spread", "relay --listen to --to from the addresses --from A,B,...", cmdSpread},
+	{"quota", "check that plans together hold what a judged set needs: PLAN PLAN PLAN", cmdQuota},
 	{"check", "check a finished recording: --dir DIR --topology F", cmdCheck},
 }
 

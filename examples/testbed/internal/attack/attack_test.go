@@ -127,6 +127,31 @@ func TestRampSharesAddUp(t *testing.T) {
 	}
 }
 
+func TestScheduleMeetsTheRate(t *testing.T) {
+	for _, ramp := range []bool{false, true} {
+		for _, rate := range []float64{0.2, 1, 30} {
+			e := &plan.Event{End: 200, Rate: rate, Ramp: ramp}
+			list := schedule(e, rng.New(1, "schedule", rate))
+			want := rate * FullSeconds(e)
+			if n := float64(len(list)); n < 0.93*want-1 || n > 1.07*want+1 {
+				t.Errorf("ramp %v, %g/s: %g requests, want %g", ramp, rate, n, want)
+			}
+			early := 0
+			for i, at := range list {
+				if i > 0 && at <= list[i-1] || at >= 200 {
+					t.Fatalf("ramp %v, %g/s: request %d at %g", ramp, rate, i, at)
+				}
+				if at < 26 {
+					early++
+				}
+			}
+			if limit := 0.4 * rate * 26; ramp && float64(early) > limit+1.6 {
+				t.Errorf("%g/s: %d requests in the first step of the ramp", rate, early)
+			}
+		}
+	}
+}
+
 func TestPayloads(t *testing.T) {
 	s, kinds := rng.New(1, "p"), map[string]bool{}
 	for i := 0; i < 500; i++ {

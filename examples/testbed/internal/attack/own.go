@@ -28,31 +28,42 @@ func (r *Runner) own(ctx context.Context, e *plan.Event, res *Result) error {
 		return fmt.Errorf("no route %q", e.Edge[2])
 	}
 	var wg sync.WaitGroup
-	for _, p := range phases(e) {
-		end := time.Now().Add(time.Duration(p.seconds * float64(time.Second)))
-		for {
-			pause := time.Duration(s.Range(0.4, 1.6) / (e.Rate * p.share) * float64(time.Second))
-			if time.Now().Add(pause).After(end) {
-				sleep(ctx, time.Until(end))
-				break
-			}
-			if !sleep(ctx, pause) {
-				break
-			}
-			c := &httpc.Client{From: e.Clients[s.IntN(len(e.Clients))], To: r.Target,
-				Agent: "python-requests/2.28", Timeout: patience}
-			form := r.abuse(e, s, t.Param)
-			setFirst(&res.FirstNS)
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				c.Do(ctx, t.Method(), t.Path(), form, "")
-				c.Close()
-			}()
+	start := time.Now()
+	for _, at := range schedule(e, s) {
+		if !sleep(ctx, time.Until(start.Add(time.Duration(at*float64(time.Second))))) {
+			break
 		}
+		c := &httpc.Client{From: e.Clients[s.IntN(len(e.Clients))], To: r.Target,
+			Agent: "python-requests/2.28", Timeout: patience}
+		form := r.abuse(e, s, t.Param)
+		setFirst(&res.FirstNS)
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			c.Do(ctx, t.Method(), t.Path(), form, "")
+			c.Close()
+		}()
 	}
 	wg.Wait()
 	return nil
+}
+
+// schedule lists the seconds at which requests go out: unevenly spaced steps on a clock that runs
+// with the rate, slower while the attack ramps up.
+func schedule(e *plan.Event, s *rng.Stream) []float64 {
+	var out []float64
+	from, gap := 0.0, s.Float()
+	for _, p := range phases(e) {
+		rate := e.Rate * p.share
+		at := from + gap/rate
+		for ; at < from+p.seconds; at += gap / rate {
+			out = append(out, at)
+			gap = s.Range(0.4, 1.6)
+		}
+		gap = (at - from - p.seconds) * rate // what is left of the step in the next phase
+		from += p.seconds
+	}
+	return out
 }
 
 // abuse is the form of one malicious request.

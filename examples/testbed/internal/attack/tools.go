@@ -118,6 +118,10 @@ function delay()
 end
 `
 
+// toolWait is how many seconds a tool waits for an answer: long, because the relay may hold a
+// weak attack's connections back for a while.
+const toolWait = "120"
+
 // paced runs a tool that knows no rate; the relay holds its connections back.
 func (r *Runner) paced(ctx context.Context, e *plan.Event, res *Result) error {
 	steps := phases(e)
@@ -169,13 +173,13 @@ func (r *Runner) pacedArgs(e *plan.Event, rel *spread.Relay) ([]string, error) {
 	case "siege":
 		rc := r.file(e, "siegerc")
 		text := "verbose = false\nlogging = false\nshow-logfile = false\nconnection = close\n" +
-			"protocol = HTTP/1.1\nparser = false\ntimeout = 20\nfailures = 1000000\n"
+			"protocol = HTTP/1.1\nparser = false\ntimeout = " + toolWait + "\nfailures = 1000000\n"
 		if err := os.WriteFile(rc, []byte(text), 0o644); err != nil {
 			return nil, err
 		}
 		return []string{"siege", "-R", rc, "-q", "-b", "-c", users, "-t", fmt.Sprintf("%dS", seconds), link}, nil
 	}
-	args := []string{"ab", "-q", "-r", "-s", "30", "-c", users, "-t", strconv.Itoa(seconds), "-n", "1000000"}
+	args := []string{"ab", "-q", "-r", "-s", toolWait, "-c", users, "-t", strconv.Itoa(seconds), "-n", "1000000"}
 	if body != "" {
 		file := r.file(e, "body")
 		if err := os.WriteFile(file, []byte(body), 0o644); err != nil {
@@ -208,7 +212,7 @@ func (r *Runner) hydraArgs(e *plan.Event, rel *spread.Relay) ([]string, error) {
 		return nil, err
 	}
 	port := rel.Addr()[strings.LastIndex(rel.Addr(), ":")+1:]
-	return []string{"hydra", "-I", "-u", "-L", userFile, "-P", passFile,
+	return []string{"hydra", "-I", "-u", "-w", toolWait, "-L", userFile, "-P", passFile,
 		"-t", strconv.Itoa(clamp(e.Rate, 2, 12)), "-s", port, "127.0.0.1", "http-post-form",
 		t.Path() + ":user=^USER^&pass=^PASS^:F=invalid"}, nil
 }

@@ -38,12 +38,18 @@ type Traffic struct {
 	memory  *Memory
 	people  *Population
 	flashes []Event
+	start   row
+	next    map[string]row
 }
 
 // NewTraffic prepares the load; flashes are the flash crowds among the events.
 func NewTraffic(seed uint64, t *topo.Topology, s *scenario.Scenario, length float64, events []Event) *Traffic {
 	tr := &Traffic{seed: seed, topo: t, scen: s, day: NewDay(s.DayS, s.Swing),
-		memory: NewMemory(seed, s.Memory, length), people: NewPopulation(seed, t.Session)}
+		memory: NewMemory(seed, s.Memory, length), people: NewPopulation(seed, t.Session),
+		start: newRow(t.Session.Start), next: map[string]row{}}
+	for from, m := range t.Session.Next {
+		tr.next[from] = newRow(m)
+	}
 	for _, e := range events {
 		if e.Class == "flash_crowd" {
 			tr.flashes = append(tr.flashes, e)
@@ -126,7 +132,7 @@ const maxSteps = 60
 func (tr *Traffic) walk(r *rng.Stream) []Step {
 	m := tr.topo.Session
 	var steps []Step
-	at := draw(r, m.Start)
+	at := tr.start.draw(r)
 	for at != topo.End && len(steps) < maxSteps {
 		st := Step{Route: at, Seed: r.Uint64()}
 		if len(steps) > 0 {
@@ -142,25 +148,37 @@ func (tr *Traffic) walk(r *rng.Stream) []Step {
 		if st.Bad && kind == "login" && r.Bool(0.8) {
 			continue // try again
 		}
-		at = draw(r, m.Next[at])
+		at = tr.next[at].draw(r)
 	}
 	return steps
 }
 
-// draw picks a key by its probability; keys are sorted because Go's maps have no order.
-func draw(r *rng.Stream, row map[string]float64) string {
-	keys := make([]string, 0, len(row))
-	for k := range row {
-		keys = append(keys, k)
+// row is a distribution over routes; the keys are sorted because Go's maps have no order.
+type row struct {
+	keys []string
+	p    []float64
+}
+
+func newRow(m map[string]float64) row {
+	var r row
+	for k := range m {
+		r.keys = append(r.keys, k)
 	}
-	sort.Strings(keys)
+	sort.Strings(r.keys)
+	for _, k := range r.keys {
+		r.p = append(r.p, m[k])
+	}
+	return r
+}
+
+func (w row) draw(r *rng.Stream) string {
 	u := r.Float()
-	for _, k := range keys {
-		if u -= row[k]; u < 0 {
+	for i, k := range w.keys {
+		if u -= w.p[i]; u < 0 {
 			return k
 		}
 	}
-	return keys[len(keys)-1]
+	return w.keys[len(w.keys)-1]
 }
 
 const assetGap = 0.05 // seconds between the assets of a page, with their answers

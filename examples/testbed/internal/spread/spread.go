@@ -23,7 +23,8 @@ type Relay struct {
 	next     uint32
 	pace     float64 // connections a second, 0 = as they come
 	mu       sync.Mutex
-	due      time.Time
+	last     time.Time
+	turn     chan struct{}
 	first    int64
 	count    int64
 	open     int
@@ -36,7 +37,7 @@ func Listen(target string, pool []string, pace float64) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Relay{listener: l, target: target, pool: pool, pace: pace}, nil
+	return &Relay{listener: l, target: target, pool: pool, pace: pace, turn: make(chan struct{}, 1)}, nil
 }
 
 // Addr is where the tool connects.
@@ -93,26 +94,49 @@ func (r *Relay) Serve(ctx context.Context) {
 	wg.Wait()
 }
 
-// wait returns when the connection's turn has come.
+// wait returns when the connection's turn has come. One connection at a time holds the turn and
+// looks at the pace again and again, so that a change of pace counts at once.
 func (r *Relay) wait(ctx context.Context) bool {
-	r.mu.Lock()
-	now := time.Now()
-	if r.pace <= 0 {
-		r.mu.Unlock()
-		return true
-	}
-	if r.due.Before(now) {
-		r.due = now
-	}
-	turn := r.due
-	r.due = r.due.Add(time.Duration(float64(time.Second) / r.pace))
-	r.mu.Unlock()
 	select {
-	case <-time.After(time.Until(turn)):
-		return true
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
 	case <-ctx.Done():
 		return false
 	}
+	for {
+		r.mu.Lock()
+		left := time.Duration(0)
+		if r.pace > 0 {
+			left = time.Until(r.last.Add(time.Duration(float64(time.Second) / r.pace)))
+		}
+		if left <= 0 {
+			if r.last.IsZero() {
+				left = 0 // the first one has nothing to catch up
+			}
+			r.last = time.Now().Add(maxDuration(left, -lag))
+			r.mu.Unlock()
+			return true
+		}
+		r.mu.Unlock()
+		if left > lag {
+			left = lag
+		}
+		select {
+		case <-time.After(left):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// lag is how long a change of pace may take, and how much of a delay is caught up.
+const lag = 100 * time.Millisecond
+
+func maxDuration(a, b time.Duration) time.Duration {
+	if a > b {
+		return a
+	}
+	return b
 }
 
 func (r *Relay) relay(ctx context.Context, in *net.TCPConn) {

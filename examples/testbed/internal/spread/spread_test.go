@@ -81,3 +81,35 @@ func TestPaceHoldsBack(t *testing.T) {
 		t.Errorf("11 connections at 20/s took %v", d)
 	}
 }
+
+func TestPaceCanRise(t *testing.T) {
+	l := echo(t)
+	defer l.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	r, err := Listen(l.Addr().String(), []string{"127.77.0.1"}, 0.1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go r.Serve(ctx)
+	start := time.Now()
+	ask(t, r.Addr()) // the first one goes at once
+	done := make(chan bool)
+	for i := 0; i < 10; i++ {
+		go func() {
+			ask(t, r.Addr())
+			done <- true
+		}()
+	}
+	time.Sleep(200 * time.Millisecond)
+	if r.Count() != 1 {
+		t.Errorf("%d connections at 0.1/s", r.Count())
+	}
+	r.SetPace(50)
+	for i := 0; i < 10; i++ {
+		<-done
+	}
+	if d := time.Since(start); d < 280*time.Millisecond || d > 2*time.Second {
+		t.Errorf("took %v", d)
+	}
+}
