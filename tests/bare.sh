@@ -18,6 +18,7 @@ work=$(mktemp -d -p "${TMPDIR:-/var/tmp}" stgraph-bare-XXXXXX) || exit 2
 mounted=()
 
 # Only what was mounted here is unmounted, and nothing is deleted while something still is.
+# shellcheck disable=SC2317
 cleanup() {
     local i
     for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do
@@ -53,7 +54,6 @@ base() {
     for part in /etc/apt/apt.conf /etc/apt/apt.conf.d/*[Pp]roxy*; do
         if [ -f "$part" ]; then cp "$part" "$work/base$part"; fi
     done
-    # Security updates, so that packages fit together as they do on a machine that has them.
     echo "deb $(mirror) $suite main" >"$work/base/etc/apt/sources.list"
     [ ! -d /usr/local/share/ca-certificates ] ||
         cp -r /usr/local/share/ca-certificates "$work/base/usr/local/share/"
@@ -63,9 +63,10 @@ base() {
 root() {
     local dir=$work/$1
     cp -a "$work/base" "$dir" || return 1
-    mkdir -p "$dir/proc" "$dir/dev" "$dir/sys"
-    mount -t proc proc "$dir/proc" && mounted+=("$dir/proc") &&
-        mount --rbind /dev "$dir/dev" && mount --make-rslave "$dir/dev" && mounted+=("$dir/dev") || return 1
+    # Its device nodes are its own, made by debootstrap: nothing of this machine is bound into it.
+    mkdir -p "$dir/dev/shm" && chmod 1777 "$dir/dev/shm"
+    mount -t proc proc "$dir/proc" || return 1
+    mounted+=("$dir/proc")
     git bundle create -q "$dir/stgraph.bundle" HEAD || return 1
     inside "$1" 'git clone -q /stgraph.bundle /stgraph && rm /stgraph.bundle && update-ca-certificates' \
         >>"$logs/bare-$1.log" 2>&1
