@@ -10,10 +10,13 @@ usage() {
     echo "usage: tests/bench/run.sh NAME [--quick]; names: ingest" >&2
     exit 2
 }
-[ $# -ge 1 ] && [ $# -le 2 ] || usage
-name=$1
-quick=${2:-}
-[ -z "$quick" ] || [ "$quick" = --quick ] || usage
+name=${1:-}
+quick=()
+case "$#${2:-}" in
+1) ;;
+2--quick) quick=(--quick) ;;
+*) usage ;;
+esac
 
 build() {
     [ -f build-bench/build.ninja ] ||
@@ -24,15 +27,14 @@ build() {
 case $name in
 ingest)
     build ingest_bench
-    peer=
+    peer=()
     if command -v go >/dev/null; then
         go build -o build-bench/ingest_peer tests/bench/ingest_peer.go
-        peer=$(build-bench/ingest_peer $quick)
+        read -ra peer < <(build-bench/ingest_peer "${quick[@]}")
     else
         echo "go is not installed: no peer" >&2
     fi
-    # shellcheck disable=SC2086 # several figures are several arguments
-    build-bench/tests/bench/ingest_bench $quick $peer
+    build-bench/tests/bench/ingest_bench "${quick[@]}" "${peer[@]}"
     ;;
 *) usage ;;
 esac
