@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Causes: nodes and edges of an incident's surroundings, the likeliest source first. Three families
+ * of sources are weighed: a flow that enters by one edge and does not belong to the mix (what it
+ * causes further down is explained away, and what rises on all entrances alike does not count),
+ * connections that pile up at a node, and a failure whose callee side comes first.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "score_priv.h"
+
+#define KEEP 0.75
+#define FORGET 0.98
+
+static double up(const stg__stream *s)
+{
+    return s->active && s->smooth > 0 ? (double)s->smooth : 0;
+}
+
+static double edge_up(const stg_detector *d, uint32_t e, uint32_t kind)
+{
+    return up(stg__edge_stream(d, e, kind));
+}
+
+static double node_up(const stg_detector *d, uint32_t i, uint32_t kind)
+{
+    return up(stg__node_stream(d, i, kind));
+}
+
+bool stg__ingress(const stg_detector *d, uint32_t edge)
+{
+    return d->edge[edge].src == 0 || d->gateway[d->edge[edge].src];
+}
+
+/* The last hop into the services: a gateway's own in-edges only repeat what goes on to them. */
+static bool entrance(const stg_detector *d, uint32_t edge)
+{
+    return stg__ingress(d, edge) && !d->gateway[d->edge[edge].dst];
+}
+
+static double clients_of(const stg_detector *d, uint32_t e)
+{
+    const double who = fmax(edge_up(d, e, E_TOP_CLIENT), edge_up(d, e, E_PER_CLIENT));
+    return fmax(0.8 * edge_up(d, e, E_NEW_GROUP), 0.7 * who);
+}
+
+/* Mean over the entrances of what a crowd moves on all of them. */
+static void common(const stg_detector *d, double *clients, double *rate)
+{
+    double n = 0;
+    *clients = *rate = 0;
+    for (uint32_t e = 0; e < d->edges; e++)
+        if (entrance(d, e) && stg__edge_stream(d, e, E_RATE)->fresh) {
+            *clients += fmin(clients_of(d, e), 4);
+            *rate += fmin(edge_up(d, e, E_RATE), 4);
+            n++;
+        }
+    if (n > 2) {
+        *clients /= n;
+        *rate /= n;
+    } else {
+        *clients = *rate = 0;
+    }
+}
+
+static double suspicion(const stg_detector *d, uint32_t e, double clients, double rate)
+{
+    const double flow = fmax(edge_up(d, e, E_SHARE), 0.7 * fmax(0, edge_up(d, e, E_RATE) - rate));
+    const double who = fmax(0, clients_of(d, e) - clients);
+    const double fails = fmax(edge_up(d, e, E_LOGIN_FAILURES), 0.8 * edge_up(d, e, E_CLIENT_ERRORS));
+    const double tries = fmax(fmax(1.2 * edge_up(d, e, E_INJECTIONS), fails),
+                              0.6 * edge_up(d, e, E_PER_USER));
+    return sqrt(flow * flow + who * who + tries * tries);
+}
+
+static double hold_of(const stg_detector *d, uint32_t i)
+{
+    const double ages = fmax(node_up(d, i, N_CONN_AGE), node_up(d, i, N_HEADER_AGE));
+    const double counts = fmax(node_up(d, i, N_WAITING), 0.7 * node_up(d, i, N_BUSY));
+    return fmax(fmax(ages, counts), 0.5 * node_up(d, i, N_OPEN));
+}
+
+static double in_failure(const stg_detector *d, uint32_t e)
+{
+    return fmax(edge_up(d, e, E_LATENCY), edge_up(d, e, E_ERRORS));
+}
+
+/* Failure of a node that its callees do not explain. */
+static void failures(const stg_detector *d)
+{
+    for (uint32_t i = 0; i < d->nodes; i++)
+        d->node_excess[i] = (float)fmax(node_up(d, i, N_EXCLUSIVE), 0.6 * node_up(d, i, N_ERRORS));
+    memset(d->edge_excess, 0, d->edges * sizeof *d->edge_excess);
+    for (uint32_t e = 0; e < d->edges; e++)
+        d->edge_excess[e] = (float)in_failure(d, e);
+    for (uint32_t e = 0; e < d->edges; e++) { /* seen at the node's entrance */
+        float *at = &d->node_excess[d->edge[e].dst];
+        *at = fmaxf(*at, 0.8f * d->edge_excess[e]);
+    }
+    for (uint32_t e = 0; e < d->edges; e++) { /* what a callee shows as well */
+        const double callee = 0.7 * (double)d->edge_excess[e];
+        float *at = &d->node_excess[d->edge[e].src];
+        const double own = fmax(node_up(d, d->edge[e].src, N_EXCLUSIVE), (double)*at - callee);
+        *at = fminf(*at, (float)own);
+    }
+}
+
+static void put(stg__incident *inc, bool is_edge, uint32_t index, double score)
+{
+    for (uint32_t i = 0; i < inc->causes; i++)
+        if (inc->cause[i].is_edge == is_edge && inc->cause[i].index == index)
+            return;
+    if (inc->causes < MAX_CAUSES && score > 0)
+        inc->cause[inc->causes++] = (stg__cause){index, is_edge, (float)score};
+}
+
+/* Best entrance by suspicion; `not` is left out. */
+static uint32_t best_entrance(const stg_detector *d, uint32_t not_this, double *score)
+{
+    uint32_t best = UINT32_MAX;
+    double clients;
+    double rate;
+    common(d, &clients, &rate);
+    *score = 0;
+    for (uint32_t e = 0; e < d->edges; e++) {
+        if (e == not_this || !entrance(d, e))
+            continue;
+        const double s = suspicion(d, e, clients, rate);
+        if (s > *score) {
+            *score = s;
+            best = e;
+        }
+    }
+    return best;
+}
+
+/* The gateway's in-edge by the same route. */
+static uint32_t outer_edge(const stg_detector *d, uint32_t edge)
+{
+    for (uint32_t e = 0; e < d->edges; e++)
+        if (d->edge[e].src == 0 && d->edge[e].dst == d->edge[edge].src &&
+            d->edge[e].route == d->edge[edge].route)
+            return e;
+    return UINT32_MAX;
+}
+
+static void put_flow(const stg_detector *d, stg__incident *inc, uint32_t edge, double score)
+{
+    if (edge == UINT32_MAX)
+        return;
+    put(inc, true, edge, score);
+    put(inc, false, d->edge[edge].dst, 0.95 * score);
+    const uint32_t outer = outer_edge(d, edge);
+    if (outer != UINT32_MAX)
+        put(inc, true, outer, 0.9 * score);
+}
+
+typedef struct best_node {
+    uint32_t index;
+    double score;
+} best_node;
+
+/* Node with the most of piled-up connections; a service before a gateway, which sees them too. */
+static best_node best_hold(const stg_detector *d, bool gateways)
+{
+    best_node best = {UINT32_MAX, 0};
+    for (uint32_t i = 1; i < d->nodes; i++) {
+        const double h = hold_of(d, i);
+        if ((d->gateway[i] != 0) == gateways && h > best.score)
+            best = (best_node){i, h};
+    }
+    return best;
+}
+
+static best_node best_failure(const stg_detector *d)
+{
+    best_node best = {UINT32_MAX, 0};
+    failures(d);
+    for (uint32_t i = 1; i < d->nodes; i++)
+        if ((double)d->node_excess[i] > best.score)
+            best = (best_node){i, d->node_excess[i]};
+    return best;
+}
+
+static uint32_t worst_in_edge(const stg_detector *d, uint32_t node, bool held)
+{
+    uint32_t best = UINT32_MAX;
+    double most = -1;
+    for (uint32_t e = 0; e < d->edges; e++) {
+        if (d->edge[e].dst != node)
+            continue;
+        double s = held ? (stg__ingress(d, e) ? 1 : 0) : in_failure(d, e);
+        s += 0.3 * edge_up(d, e, E_RATE) + (held ? edge_up(d, e, E_LATENCY) : 0);
+        if (s > most) {
+            most = s;
+            best = e;
+        }
+    }
+    return best;
+}
+
+static void put_hold(const stg_detector *d, stg__incident *inc, best_node service, best_node gate)
+{
+    const bool inner = service.score >= 2.5 || gate.score <= service.score;
+    const best_node first = inner ? service : gate;
+    if (first.index == UINT32_MAX)
+        return;
+    put(inc, false, first.index, first.score);
+    const uint32_t edge = worst_in_edge(d, first.index, true);
+    if (edge != UINT32_MAX)
+        put(inc, true, edge, 0.9 * first.score);
+    const best_node other = inner ? gate : service;
+    if (other.index != UINT32_MAX && other.score > 1)
+        put(inc, false, other.index, 0.5 * other.score);
+}
+
+static void put_failure(const stg_detector *d, stg__incident *inc, best_node bad)
+{
+    if (bad.index == UINT32_MAX)
+        return;
+    put(inc, false, bad.index, bad.score);
+    const uint32_t edge = worst_in_edge(d, bad.index, false);
+    if (edge != UINT32_MAX)
+        put(inc, true, edge, 0.8 * bad.score);
+}
+
+/* What the carriers speak of decides between families that are about equally strong. */
+static void moods(const stg_detector *d, const stg__incident *inc, double mood[3])
+{
+    mood[FAMILY_FLOW] = mood[FAMILY_HOLD] = mood[FAMILY_FAILURE] = 0;
+    for (uint32_t i = 0; i < inc->carriers; i++) {
+        const stg__carrier *c = &inc->carrier[i];
+        const uint32_t says = stg__kind_of(c->is_edge, c->kind)->says;
+        const double level = (double)c->level;
+        if (says == SAYS_HOLD)
+            mood[FAMILY_HOLD] = fmax(mood[FAMILY_HOLD], level);
+        else if (says == SAYS_FAILURE)
+            mood[FAMILY_FAILURE] = fmax(mood[FAMILY_FAILURE], 0.8 * level);
+        else if (c->direction == UP)
+            mood[FAMILY_FLOW] = fmax(mood[FAMILY_FLOW], (says == SAYS_VOLUME ? 0.8 : 1) * level);
+    }
+}
+
+void stg__causes(stg_detector *d, stg__incident *inc)
+{
+    double mood[3];
+    double score;
+    double second;
+    moods(d, inc, mood);
+    const uint32_t edge = best_entrance(d, UINT32_MAX, &score);
+    const uint32_t next = best_entrance(d, edge, &second);
+    const best_node service = best_hold(d, false);
+    const best_node gate = best_hold(d, true);
+    const best_node bad = best_failure(d);
+    const double flow = mood[FAMILY_FLOW] > 0 ? fmin(score, 8) + mood[FAMILY_FLOW] : 0.3 * score;
+    const double hold = mood[FAMILY_HOLD] * 2;
+    const double fail = mood[FAMILY_FAILURE] * 2;
+    /* what was once found stays unless the picture is about as clear */
+    const double clear = fmax(fmax(flow, hold), fail);
+    if (inc->causes && clear < KEEP * inc->clearest) {
+        inc->clearest *= FORGET;
+        return;
+    }
+    inc->clearest = fmax(clear, FORGET * inc->clearest);
+    inc->causes = 0;
+    inc->mood = flow >= hold && flow >= fail ? FAMILY_FLOW
+                                             : hold >= fail ? FAMILY_HOLD : FAMILY_FAILURE;
+    if (inc->mood == FAMILY_FLOW)
+        put_flow(d, inc, edge, score);
+    else if (inc->mood == FAMILY_HOLD)
+        put_hold(d, inc, service, gate);
+    else
+        put_failure(d, inc, bad);
+    inc->target_edge = inc->target_node = UINT32_MAX;
+    for (uint32_t i = inc->causes; i-- > 0;) {
+        if (inc->cause[i].is_edge)
+            inc->target_edge = inc->cause[i].index;
+        else
+            inc->target_node = inc->cause[i].index;
+    }
+    if (second > 0.6 * score)
+        put_flow(d, inc, next, 0.8 * second);
+    if (hold > 0)
+        put_hold(d, inc, service, gate);
+    if (fail > 0)
+        put_failure(d, inc, bad);
+    put_flow(d, inc, edge, 0.5 * score);
+}

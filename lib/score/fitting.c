@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fitting: the rows learnt are replayed, one kind of stream after the other. First a stream's level
+ * and dispersion, then memory and scales of its residuals, then the pool of the kind, and last how
+ * much less seriously a stream's evidence is taken because normal traffic itself drove it up.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "score_priv.h"
+
+#define WARM 60
+#define SETTLED (1u << 30) /* windows seen by a level that has its slow pace */
+#define SLOW 577.0   /* windows behind a slow level at most, as it learns online */
+#define SHRINK 60.0  /* windows that a scale of 1 counts for */
+#define RESTLESS 30.0 /* how far evidence may rise in training beyond its bound's mean */
+
+typedef struct fit_room {
+    uint32_t windows;
+    stg__reading *in; /* [windows] */
+    double *z;        /* [windows] */
+    double *work;     /* [windows] */
+    float *w;         /* [streams][windows], NaN: none */
+    double *pool;     /* [CALIB_MAX] */
+} fit_room;
+
+static bool meaningful_share(stg__stream *s, const fit_room *f)
+{
+    uint32_t over = 0;
+    uint32_t n = 0;
+    for (uint32_t t = 0; t < f->windows; t++)
+        if (f->in[t].ok) {
+            n++;
+            over += f->in[t].x > f->in[t].n;
+        }
+    s->part = over * 200 <= n;
+    return n > 0;
+}
+
+static void start_level(const stg__kind *k, stg__stream *s, fit_room *f)
+{
+    double x = 0;
+    double n = 0;
+    double count = 0;
+    if (k->law == LAW_SHARE)
+        meaningful_share(s, f);
+    for (uint32_t t = 0; t < f->windows; t++) {
+        if (!f->in[t].ok)
+            continue;
+        if (k->law == LAW_RATE && count >= 12)
+            break;
+        x += s->part ? fmin(f->in[t].x, f->in[t].n) : f->in[t].x;
+        n += f->in[t].n;
+        count++;
+    }
+    if (count == 0)
+        return;
+    if (k->law == LAW_RATE) {
+        s->a = s->b = x / count;
+    } else {
+        const double scale = count > SLOW ? SLOW / count : 1;
+        s->a = x * scale;
+        s->b = n * scale;
+    }
+}
+
+/* Least squares weight of the forecast against the stream's own level. */
+static void fit_blend(stg__stream *s, const fit_room *f)
+{
+    double own = s->a;
+    double top = 0;
+    double bottom = 0;
+    for (uint32_t t = 0; t < f->windows; t++) {
+        const stg__reading *in = &f->in[t];
+        if (!in->ok)
+            continue;
+        if (in->forecast >= 0) {
+            const double d = in->forecast - own;
+            const double weight = 1 / fmax(own, 1);
+            top += weight * d * (in->x - own);
+            bottom += weight * d * d;
+        }
+        own += 0.15 * (in->x - own);
+    }
+    s->blend = bottom > 0 ? (float)stg__clip(top / bottom, 0, 1) : 1;
+}
+
+static void fit_dispersion(const stg__kind *k, stg__stream *s, const fit_room *f)
+{
+    for (int round = 0; round < 4; round++) {
+        stg__stream copy = *s;
+        copy.seen = SETTLED;
+        double top[2] = {0, 0};
+        double bottom[2] = {0, 0};
+        for (uint32_t t = 0; t < f->windows; t++) {
+            const stg__reading *in = &f->in[t];
+            if (!in->ok)
+                continue;
+            const stg__residual r = stg__moments(k, &copy, in);
+            const int own = k->law == LAW_RATE && !(in->forecast >= 0);
+            const double square = stg__square(k, &copy, in, r.mean);
+            const double e = fmin((in->x - r.mean) * (in->x - r.mean), 25 * r.var);
+            top[own] += e - (r.var - r.disp * square);
+            bottom[own] += square;
+            stg__level_learn(k, &copy, in, &r);
+            copy.disp = s->disp;
+            copy.disp_own = s->disp_own;
+            copy.seen = SETTLED;
+        }
+        for (int own = 0; own < 2; own++)
+            if (bottom[own] > 1e-9)
+                *(own ? &s->disp_own : &s->disp) =
+                    (float)stg__clip(top[own] / bottom[own], 0, k->law == LAW_RATE ? 2 : 1);
+    }
+    if (s->disp_own <= 0) /* never without a forecast: be generous */
+        s->disp_own = 2 * s->disp + 0.05f;
+}
+
+/* Slope by least squares, once more without what lies far off. */
+static void fit_slope(const stg__kind *k, stg__stream *s, fit_room *f, double count)
+{
+    double spread = 1e9;
+    s->b = 0;
+    for (int round = 0; round < 2; round++) {
+        double n = 0;
+        double sx = 0;
+        double sy = 0;
+        double sxx = 0;
+        double sxy = 0;
+        double sse = 0;
+        for (uint32_t t = 0; t < f->windows; t++) {
+            const stg__reading *in = &f->in[t];
+            const double e = in->x - s->a - s->b * (in->regress - s->centre);
+            if (!in->ok || fabs(e) > spread)
+                continue;
+            n++;
+            sx += in->regress;
+            sy += in->x;
+            sxx += in->regress * in->regress;
+            sxy += in->regress * in->x;
+        }
+        if (n < 10)
+            return;
+        const double var = sxx / n - sx / n * sx / n;
+        s->b = k->regress && var > 1e-3 ? (sxy / n - sx / n * sy / n) / var : 0;
+        s->centre = sx / n;
+        s->a = sy / n;
+        for (uint32_t t = 0; t < f->windows; t++)
+            if (f->in[t].ok) {
+                const double e = f->in[t].x - s->a - s->b * (f->in[t].regress - s->centre);
+                sse += fmin(e * e, spread * spread);
+            }
+        spread = 3 * sqrt(sse / count) + 1e-6;
+    }
+}
+
+/* Variance of the level's residuals by quartiles, over windows whose n is at least `from` and below
+ * `to`; *inverse gets the mean of 1 / n. */
+static double variance_of(const stg__stream *s, fit_room *f, double from, double to, double *inverse)
+{
+    size_t n = 0;
+    *inverse = 0;
+    for (uint32_t t = 0; t < f->windows; t++) {
+        const stg__reading *in = &f->in[t];
+        if (!in->ok || in->n < from || in->n >= to)
+            continue;
+        f->work[n++] = in->x - s->a - s->b * (in->regress - s->centre);
+        *inverse += 1 / fmax(in->n, 1);
+    }
+    if (n < 10)
+        return NAN;
+    *inverse /= (double)n;
+    stg__sort(f->work, n);
+    const double iqr = (stg__sorted_quantile(f->work, n, 0.75) -
+                        stg__sorted_quantile(f->work, n, 0.25)) / 1.3489795;
+    return iqr * iqr;
+}
+
+static void fit_level(const stg__kind *k, stg__stream *s, fit_room *f)
+{
+    size_t n = 0;
+    double low;
+    double high;
+    for (uint32_t t = 0; t < f->windows; t++)
+        if (f->in[t].ok)
+            f->work[n++] = f->in[t].n;
+    if (n < 10)
+        return;
+    stg__sort(f->work, n);
+    const double middle = stg__sorted_quantile(f->work, n, 0.5);
+    fit_slope(k, s, f, (double)n);
+    n = 0;
+    for (uint32_t t = 0; t < f->windows; t++)
+        if (f->in[t].ok)
+            f->work[n++] = f->in[t].x - s->b * (f->in[t].regress - s->centre);
+    stg__sort(f->work, n);
+    s->a = stg__sorted_quantile(f->work, n, 0.5);
+    s->disp = (float)variance_of(s, f, -1, 1e18, &low);
+    if (k->says == SAYS_HOLD)
+        return;
+    /* how much of it goes with the number of calls: windows with few against windows with many */
+    const double few = variance_of(s, f, -1, middle, &low);
+    const double many = variance_of(s, f, middle, 1e18, &high);
+    if (few > many && low > high * 1.2) {
+        s->spread = (float)fmin((few - many) / (low - high), few / low);
+        s->disp = (float)fmax(0, many - (double)s->spread * high);
+    }
+}
+
+/* Residuals through the stream as it would run; levels learn on the way. */
+static uint32_t replay(const stg_detector *d, const stg__kind *k, stg__stream *s, fit_room *f)
+{
+    uint32_t n = 0;
+    uint32_t t = 0;
+    s->seen = SETTLED;
+    for (const stg__row *row = d->first; row; row = row->next, t++) {
+        const stg__reading *in = &f->in[t];
+        f->z[t] = NAN;
+        if (!in->ok)
+            continue;
+        const double v = stg__uniform_at(d->opts.seed, s->hash, row->start_ns);
+        const stg__residual r = stg__residual_of(k, s, in, v);
+        const float disp = s->disp;
+        const float own = s->disp_own;
+        f->z[t] = r.z;
+        stg__level_learn(k, s, in, &r);
+        s->disp = disp;
+        s->disp_own = own;
+        n++;
+    }
+    s->seen = n;
+    return n;
+}
+
+/* Autocorrelations 1 to 3 of what is there; false: too little. */
+static bool correlations(const fit_room *f, double r[4])
+{
+    double mean = 0;
+    double n = 0;
+    for (uint32_t t = 0; t < f->windows; t++)
+        if (!isnan(f->z[t])) {
+            mean += stg__clip(f->z[t], -5, 5);
+            n++;
+        }
+    mean = n > 0 ? mean / n : 0;
+    for (uint32_t lag = 1; lag < 4; lag++) {
+        double top = 0;
+        double bottom = 0;
+        double pairs = 0;
+        for (uint32_t t = lag; t < f->windows; t++) {
+            if (isnan(f->z[t]) || isnan(f->z[t - lag]))
+                continue;
+            const double a = stg__clip(f->z[t], -5, 5) - mean;
+            const double b = stg__clip(f->z[t - lag], -5, 5) - mean;
+            top += a * b;
+            bottom += 0.5 * (a * a + b * b);
+            pairs++;
+        }
+        if (pairs < WARM || !(bottom > 0))
+            return false;
+        r[lag] = stg__clip(top / bottom, -0.95, 0.95);
+    }
+    return true;
+}
+
+/* Levinson's recursion to order 3. Memory that is not positive is left alone. */
+static void fit_memory(stg__stream *s, const fit_room *f)
+{
+    double r[4] = {1};
+    double a[4] = {0};
+    double error = 1;
+    if (!correlations(f, r) || r[1] <= 0)
+        return;
+    for (int m = 1; m < 4; m++) {
+        double k = r[m];
+        double next[4];
+        for (int i = 1; i < m; i++)
+            k -= a[i] * r[m - i];
+        k /= error;
+        if (m > 1 && k < 0) /* higher orders only to lengthen the memory */
+            break;
+        for (int i = 1; i < m; i++)
+            next[i] = a[i] - k * a[m - i];
+        next[m] = k;
+        for (int i = 1; i <= m; i++)
+            a[i] = next[i];
+        error *= 1 - k * k;
+    }
+    const double sum = a[1] + a[2] + a[3];
+    const double scale = sum > 0.95 ? 0.95 / sum : 1;
+    for (int i = 0; i < 3; i++)
+        s->ar[i] = (float)(a[i + 1] * scale);
+}
+
+/* The stream's own quantiles, drawn to the normal ones where there are few windows. */
+static void fit_knots(stg__stream *s, fit_room *f, float *w)
+{
+    size_t n = 0;
+    for (uint32_t t = 0; t < f->windows; t++) {
+        w[t] = NAN;
+        if (!isnan(f->z[t])) {
+            w[t] = (float)stg__whiten(s, f->z[t]);
+            f->work[n++] = (double)w[t];
+        } else {
+            stg__forget_last(s);
+        }
+    }
+    s->last[0] = s->last[1] = s->last[2] = NAN;
+    if (n < 10)
+        return;
+    stg__sort(f->work, n);
+    const double trust = (double)n / ((double)n + SHRINK);
+    for (int i = 0; i < KNOTS; i++)
+        s->knot[i] = (float)(trust * stg__sorted_quantile(f->work, n, stg__knot_level[i]) +
+                             (1 - trust) * stg__knot_z[i]);
+    stg__knots_order(s->knot);
+    for (uint32_t t = 0; t < f->windows; t++)
+        if (!isnan(w[t]))
+            w[t] = (float)stg__standardise(s, (double)w[t]);
+}
+
+static void fit_stream(stg_detector *d, bool is_edge, uint32_t index, uint32_t kind, fit_room *f,
+                       float *w)
+{
+    const stg__kind *k = stg__kind_of(is_edge, kind);
+    stg__stream *s = is_edge ? stg__edge_stream(d, index, kind) : stg__node_stream(d, index, kind);
+    uint32_t t = 0;
+    stg__stream_init(s);
+    for (const stg__row *row = d->first; row; row = row->next, t++)
+        f->in[t] = stg__read(d, row, is_edge, index, kind, s);
+    if (k->law == LAW_LEVEL) {
+        fit_level(k, s, f);
+    } else {
+        start_level(k, s, f);
+        if (s->part)
+            for (t = 0; t < f->windows; t++)
+                f->in[t].x = fmin(f->in[t].x, f->in[t].n);
+        if (k->law == LAW_RATE)
+            fit_blend(s, f);
+        fit_dispersion(k, s, f);
+    }
+    const uint32_t n = replay(d, k, s, f);
+    fit_memory(s, f);
+    fit_knots(s, f, w);
+    s->active = n >= WARM && stg__meaningful(is_edge, kind, s);
+}
+
+/* Evidence of normal traffic must stay near what chance gives, or it is scaled down. */
+static float fit_kappa(const stg_detector *d, const stg__calib *c, const stg__stream *s, int side,
+                       const float *w, uint32_t windows)
+{
+    static const float steps[] = {1, 1.15f, 1.3f, 1.5f, 1.75f, 2, 2.5f, 3};
+    for (size_t i = 0; i + 1 < sizeof steps / sizeof *steps; i++) {
+        float m[4] = {0, 0, 0, 0};
+        double most = 0;
+        uint32_t t = 0;
+        for (const stg__row *row = d->first; row; row = row->next, t++) {
+            float score[2];
+            if (isnan(w[t]))
+                continue;
+            stg__calib_score(c, w[t], stg__uniform_at(d->opts.seed, s->hash ^ 0xA5A5u, row->start_ns),
+                             score);
+            stg__evidence_step(m, (double)(score[side] / steps[i]));
+            most = fmax(most, stg__evidence_mean(m));
+        }
+        if (most <= RESTLESS * windows)
+            return steps[i];
+    }
+    return 3;
+}
+
+static stg__stream *stream_at(const stg_detector *d, bool is_edge, uint32_t index, uint32_t kind)
+{
+    return is_edge ? stg__edge_stream(d, index, kind) : stg__node_stream(d, index, kind);
+}
+
+/* Residuals of all streams of a kind, thinned to what a pool holds. */
+static size_t gather_pool(const stg_detector *d, bool is_edge, uint32_t kind, fit_room *f,
+                          uint32_t count, uint32_t *streams)
+{
+    size_t have = 0;
+    size_t n = 0;
+    size_t at = 0;
+    *streams = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (stream_at(d, is_edge, i, kind)->active) {
+            have += f->windows;
+            ++*streams;
+        }
+    const size_t every = have / (size_t)CALIB_MAX + 1;
+    for (size_t i = 0; i < (size_t)count * f->windows; i++)
+        if (!isnan(f->w[i]) && stream_at(d, is_edge, (uint32_t)(i / f->windows), kind)->active &&
+            at++ % every == 0 && n < (size_t)CALIB_MAX)
+            f->pool[n++] = (double)f->w[i];
+    return n;
+}
+
+static void fit_pool(stg_detector *d, bool is_edge, uint32_t kind, fit_room *f, uint32_t count)
+{
+    stg__calib *c = &d->calib[is_edge ? N_KINDS + kind : kind];
+    const stg__kind *k = stg__kind_of(is_edge, kind);
+    const size_t n = gather_pool(d, is_edge, kind, f, count, &c->streams);
+    stg__calib_fit(c, f->pool, n);
+    for (uint32_t i = 0; i < count; i++) {
+        stg__stream *s = stream_at(d, is_edge, i, kind);
+        for (int side = UP; s->active && side <= DOWN; side++)
+            if (k->directions & (1 << side))
+                s->kappa[side] =
+                    fit_kappa(d, c, s, side, f->w + (size_t)i * f->windows, f->windows);
+    }
+}
+
+static void fit_kind(stg_detector *d, bool is_edge, uint32_t kind, fit_room *f)
+{
+    const uint32_t count = is_edge ? d->edges : d->nodes;
+    for (uint32_t i = 0; i < count; i++)
+        fit_stream(d, is_edge, i, kind, f, f->w + (size_t)i * f->windows);
+    fit_pool(d, is_edge, kind, f, count);
+}
+
+int32_t stg__fit(stg_detector *d)
+{
+    fit_room f = {.windows = d->learnt};
+    const size_t most = d->nodes > d->edges ? d->nodes : d->edges;
+    f.in = (stg__reading *)stg__calloc(d->ctx, f.windows, sizeof *f.in);
+    f.z = (double *)stg__calloc(d->ctx, f.windows, sizeof *f.z);
+    f.work = (double *)stg__calloc(d->ctx, f.windows, sizeof *f.work);
+    f.w = (float *)stg__calloc(d->ctx, most * f.windows, sizeof *f.w);
+    f.pool = (double *)stg__calloc(d->ctx, (size_t)CALIB_MAX, sizeof *f.pool);
+    const bool room = f.in && f.z && f.work && f.w && f.pool;
+    if (room) {
+        for (uint32_t k = 0; k < N_KINDS; k++)
+            fit_kind(d, false, k, &f);
+        for (uint32_t k = 0; k < E_KINDS; k++)
+            fit_kind(d, true, k, &f);
+    }
+    stg__free(d->ctx, f.in);
+    stg__free(d->ctx, f.z);
+    stg__free(d->ctx, f.work);
+    stg__free(d->ctx, f.w);
+    stg__free(d->ctx, f.pool);
+    return room ? STG_OK : STG_E_NOMEM;
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The calibration in a bundle, under "score/": names of nodes and routes, edges as indices into
+ * them, and for each kind of stream, by its name, a matrix of parameters and a pool. What is read
+ * is checked: a number that no fit can give is a format error.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "score_priv.h"
+
+#define VERSION 1
+#define FIELDS (15u + KNOTS)
+#define POOL_FIELDS 14u
+#define NAME_MAX_BYTES 64
+
+static void pack(const stg__stream *s, double *f)
+{
+    const double all[FIELDS - KNOTS] = {
+        s->a, s->b, s->centre, (double)s->disp, (double)s->disp_own, (double)s->blend,
+        (double)s->ar[0], (double)s->ar[1], (double)s->ar[2], (double)s->spread,
+        (double)s->kappa[UP], (double)s->kappa[DOWN], s->seen, s->active, s->part};
+    memcpy(f, all, sizeof all);
+    for (int i = 0; i < KNOTS; i++)
+        f[FIELDS - KNOTS + i] = (double)s->knot[i];
+}
+
+/* Ranges of the fields before the knots; everything else is only bound to be a number. */
+static const struct {
+    double lo;
+    double hi;
+} ranges[FIELDS - KNOTS] = {{-1e18, 1e18}, {-1e18, 1e18}, {-1e18, 1e18}, {0, 1e9}, {0, 1e9},
+                            {0, 1},        {-2, 2},       {-2, 2},       {-2, 2},  {0, 1e9},
+                            {1, 100},      {1, 100},      {0, 4e9},      {0, 1},   {0, 1}};
+
+static bool in_range(const double *f)
+{
+    for (uint32_t i = 0; i < FIELDS - KNOTS; i++)
+        if (!(f[i] >= ranges[i].lo && f[i] <= ranges[i].hi))
+            return false;
+    for (uint32_t i = FIELDS - KNOTS; i < FIELDS; i++)
+        if (!(fabs(f[i]) < 1e6) || (i > FIELDS - KNOTS && !((float)f[i] > (float)f[i - 1])))
+            return false;
+    return true;
+}
+
+static bool unpack(stg__stream *s, const double *f)
+{
+    if (!in_range(f))
+        return false;
+    stg__stream_init(s);
+    s->a = f[0];
+    s->b = f[1];
+    s->centre = f[2];
+    s->disp = (float)f[3];
+    s->disp_own = (float)f[4];
+    s->blend = (float)f[5];
+    for (int i = 0; i < 3; i++)
+        s->ar[i] = (float)f[6 + i];
+    s->spread = (float)f[9];
+    s->kappa[UP] = (float)f[10];
+    s->kappa[DOWN] = (float)f[11];
+    s->seen = (uint32_t)f[12];
+    s->active = f[13] != 0;
+    s->part = f[14] != 0;
+    for (int i = 0; i < KNOTS; i++)
+        s->knot[i] = (float)f[FIELDS - KNOTS + i];
+    return true;
+}
+
+static void tensor_name(char out[NAME_MAX_BYTES], const char *what, uint32_t kind, const char *end)
+{
+    snprintf(out, NAME_MAX_BYTES, "score/%s.%s.%s%s", what, kind < N_KINDS ? "node" : "edge",
+             stg__kinds[kind].name, end);
+}
+
+static const char *get_name(const void *from, uint32_t i, size_t *len)
+{
+    return stg__names_get((const stg__names *)from, i, len);
+}
+
+static int32_t store_entities(const stg_detector *d, stg_bundle *bundle)
+{
+    const uint64_t nodes[1] = {d->nodes};
+    const uint64_t edges[2] = {d->edges, 3};
+    STG_RETURN_IF_ERROR(
+        stg__bundle_put_names(bundle, "score/names", stg__names_count(d->names), get_name, d->names));
+    STG_RETURN_IF_ERROR(stg__bundle_put(bundle, "score/nodes", STG__U32, 1, nodes, d->node_name));
+    return stg__bundle_put(bundle, "score/edges", STG__U32, 2, edges, d->edge);
+}
+
+static int32_t store_streams(const stg_detector *d, stg_bundle *bundle, uint32_t kind, double *work)
+{
+    char name[NAME_MAX_BYTES];
+    const uint32_t count = kind < N_KINDS ? d->nodes : d->edges;
+    const uint64_t shape[2] = {count, FIELDS};
+    for (uint32_t i = 0; i < count; i++)
+        pack(kind < N_KINDS ? stg__node_stream(d, i, kind)
+                            : stg__edge_stream(d, i, kind - N_KINDS),
+             work + (size_t)i * FIELDS);
+    tensor_name(name, "stream", kind, "");
+    return stg__bundle_put(bundle, name, STG__F64, 2, shape, work);
+}
+
+static int32_t store_pool(const stg_detector *d, stg_bundle *bundle, uint32_t kind)
+{
+    char name[NAME_MAX_BYTES];
+    const stg__calib *c = &d->calib[kind];
+    const double all[POOL_FIELDS] = {c->weight, c->cut[UP], c->cut[DOWN], c->share[UP],
+                                     c->share[DOWN], c->tail[UP].gamma, c->tail[UP].sigma,
+                                     c->tail[DOWN].gamma, c->tail[DOWN].sigma, c->next[UP],
+                                     c->next[DOWN], c->unfitted[UP], c->unfitted[DOWN], c->streams};
+    const uint64_t fields[1] = {POOL_FIELDS};
+    const uint64_t bins[1] = {CALIB_BINS};
+    tensor_name(name, "pool", kind, "");
+    STG_RETURN_IF_ERROR(stg__bundle_put(bundle, name, STG__F64, 1, fields, all));
+    tensor_name(name, "pool", kind, ".bins");
+    STG_RETURN_IF_ERROR(stg__bundle_put(bundle, name, STG__F32, 1, bins, c->bins));
+    for (int side = UP; side <= DOWN; side++) {
+        const uint64_t n[1] = {c->excesses[side]};
+        tensor_name(name, "pool", kind, side == UP ? ".above" : ".below");
+        STG_RETURN_IF_ERROR(stg__bundle_put(bundle, name, STG__F32, 1, n, c->excess[side]));
+    }
+    return STG_OK;
+}
+
+int32_t stg_detector_store(const stg_detector *d, stg_bundle *bundle)
+{
+    if (!d || !bundle)
+        return STG_E_INVALID;
+    stg__bundle_drop(bundle, "score/");
+    const size_t most = (d->nodes > d->edges ? d->nodes : d->edges) + 1;
+    double *work = (double *)stg__calloc(d->ctx, most * FIELDS, sizeof *work);
+    if (!work)
+        return STG_E_NOMEM;
+    int32_t status = store_entities(d, bundle);
+    for (uint32_t k = 0; k < KINDS && status == STG_OK; k++) {
+        status = store_streams(d, bundle, k, work);
+        if (status == STG_OK)
+            status = store_pool(d, bundle, k);
+    }
+    stg__free(d->ctx, work);
+    STG_RETURN_IF_ERROR(status);
+    STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "score/version", VERSION));
+    STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "score/fitted", d->fitted));
+    return stg__bundle_set_meta_u64(bundle, "score/window_ns", d->window_ns);
+}
+
+static int32_t load_nodes(stg_detector *d, const stg_bundle *bundle, const stg__names *names,
+                          stg_error *err)
+{
+    const uint64_t any[1] = {UINT64_MAX};
+    const stg__tensor *t;
+    STG_RETURN_IF_ERROR(stg__bundle_get(bundle, "score/nodes", STG__U32, 1, any, &t, err));
+    const uint32_t *ids = (const uint32_t *)t->data;
+    for (uint64_t i = 0; i < t->shape[0]; i++) {
+        uint32_t index;
+        size_t len;
+        const char *name = stg__names_get(names, ids[i], &len);
+        if (!name || len == 0 || (i == 0 && strcmp(name, STG__EXTERNAL) != 0))
+            return stg__fail(err, STG_E_FORMAT, "score/nodes: bad name of a node");
+        STG_RETURN_IF_ERROR(stg__entity_node(d, name, len, &index));
+        if (index != i)
+            return stg__fail(err, STG_E_FORMAT, "score/nodes: a node twice");
+    }
+    return STG_OK;
+}
+
+static int32_t load_edges(stg_detector *d, const stg_bundle *bundle, const stg__names *names,
+                          stg_error *err)
+{
+    const uint64_t any[2] = {UINT64_MAX, 3};
+    const stg__tensor *t;
+    STG_RETURN_IF_ERROR(stg__bundle_get(bundle, "score/edges", STG__U32, 2, any, &t, err));
+    const uint32_t *e = (const uint32_t *)t->data;
+    for (uint64_t i = 0; i < t->shape[0]; i++, e += 3) {
+        uint32_t index;
+        size_t len;
+        const char *route = stg__names_get(names, e[2], &len);
+        stg__edge_id id = {e[0], e[1], 0};
+        if (e[0] >= d->nodes || e[1] >= d->nodes || !route)
+            return stg__fail(err, STG_E_FORMAT, "score/edges: no such node or route");
+        STG_RETURN_IF_ERROR(stg__entity_name(d, route, len, &id.route));
+        STG_RETURN_IF_ERROR(stg__entity_edge(d, id, &index));
+        if (index != i)
+            return stg__fail(err, STG_E_FORMAT, "score/edges: an edge twice");
+    }
+    return STG_OK;
+}
+
+/* Entities in their stored order, so that matrices fit. */
+static int32_t load_entities(stg_detector *d, const stg_bundle *bundle, stg_error *err)
+{
+    stg__names *names;
+    STG_RETURN_IF_ERROR(stg__names_create(&names, d->ctx, 1u << 20));
+    int32_t status = stg__bundle_get_names(bundle, "score/names", names, err);
+    if (status == STG_OK)
+        status = load_nodes(d, bundle, names, err);
+    if (status == STG_OK)
+        status = load_edges(d, bundle, names, err);
+    stg__names_destroy(names);
+    return status;
+}
+
+static int32_t load_streams(stg_detector *d, const stg_bundle *bundle, uint32_t kind, stg_error *err)
+{
+    char name[NAME_MAX_BYTES];
+    const stg__tensor *t;
+    const uint32_t count = kind < N_KINDS ? d->nodes : d->edges;
+    const uint64_t shape[2] = {count, FIELDS};
+    tensor_name(name, "stream", kind, "");
+    if (!stg__bundle_find(bundle, name)) /* written before this kind was known */
+        return STG_OK;
+    STG_RETURN_IF_ERROR(stg__bundle_get(bundle, name, STG__F64, 2, shape, &t, err));
+    for (uint32_t i = 0; i < count; i++) {
+        stg__stream *s = kind < N_KINDS ? stg__node_stream(d, i, kind)
+                                        : stg__edge_stream(d, i, kind - N_KINDS);
+        if (!unpack(s, (const double *)t->data + (size_t)i * FIELDS))
+            return stg__fail(err, STG_E_FORMAT, "%s: value out of range", name);
+    }
+    return STG_OK;
+}
+
+static bool within(double x, double lo, double hi)
+{
+    return x >= lo && x <= hi;
+}
+
+static bool tail_sane(const stg__calib *c, int side)
+{
+    const stg__gpd *t = &c->tail[side];
+    for (uint32_t i = 0; i < c->excesses[side]; i++)
+        if (!within((double)c->excess[side][i], 0, 1e6))
+            return false;
+    return within(c->cut[side], -100, 100) && within(c->share[side], 0, 0.5) &&
+           within(t->gamma, 0, 0.5) && within(t->sigma, c->share[side] > 0 ? 1e-12 : 0, 1e6);
+}
+
+static bool pool_sane(const stg__calib *c)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < CALIB_BINS; i++) {
+        if (!within((double)c->bins[i], 0, 1e9))
+            return false;
+        sum += (double)c->bins[i];
+    }
+    return fabs(sum - c->weight) <= 1 + 1e-3 * sum && tail_sane(c, UP) && tail_sane(c, DOWN);
+}
+
+static bool index_of(double value, uint32_t limit, uint32_t *out)
+{
+    if (!(value >= 0 && value <= (double)limit))
+        return false;
+    *out = (uint32_t)value;
+    return true;
+}
+
+static bool pool_fields(stg__calib *c, const double *f)
+{
+    c->weight = f[0];
+    c->cut[UP] = f[1];
+    c->cut[DOWN] = f[2];
+    c->share[UP] = f[3];
+    c->share[DOWN] = f[4];
+    c->tail[UP] = (stg__gpd){f[5], f[6]};
+    c->tail[DOWN] = (stg__gpd){f[7], f[8]};
+    return index_of(f[9], CALIB_TAIL - 1, &c->next[UP]) &&
+           index_of(f[10], CALIB_TAIL - 1, &c->next[DOWN]) &&
+           index_of(f[11], 1000000, &c->unfitted[UP]) &&
+           index_of(f[12], 1000000, &c->unfitted[DOWN]) && index_of(f[13], 100000000, &c->streams);
+}
+
+static int32_t load_pool(stg_detector *d, const stg_bundle *bundle, uint32_t kind, stg_error *err)
+{
+    char name[NAME_MAX_BYTES];
+    const stg__tensor *t;
+    const uint64_t fields[1] = {POOL_FIELDS};
+    const uint64_t bins[1] = {CALIB_BINS};
+    const uint64_t any[1] = {UINT64_MAX};
+    stg__calib *c = &d->calib[kind];
+    tensor_name(name, "pool", kind, "");
+    if (!stg__bundle_find(bundle, name))
+        return STG_OK;
+    STG_RETURN_IF_ERROR(stg__bundle_get(bundle, name, STG__F64, 1, fields, &t, err));
+    bool good = pool_fields(c, (const double *)t->data);
+    tensor_name(name, "pool", kind, ".bins");
+    STG_RETURN_IF_ERROR(stg__bundle_get(bundle, name, STG__F32, 1, bins, &t, err));
+    memcpy(c->bins, t->data, sizeof c->bins);
+    for (int side = UP; side <= DOWN; side++) {
+        tensor_name(name, "pool", kind, side == UP ? ".above" : ".below");
+        STG_RETURN_IF_ERROR(stg__bundle_get(bundle, name, STG__F32, 1, any, &t, err));
+        if (t->shape[0] > CALIB_TAIL)
+            return stg__fail(err, STG_E_FORMAT, "%s: too long", name);
+        c->excesses[side] = (uint32_t)t->shape[0];
+        memcpy(c->excess[side], t->data, c->excesses[side] * sizeof(float));
+    }
+    good = good && pool_sane(c);
+    if (!good)
+        return stg__fail(err, STG_E_FORMAT, "%s: value out of range", name);
+    stg__calib_refresh(c);
+    return STG_OK;
+}
+
+int32_t stg__state_load(stg_detector *d, const stg_bundle *bundle, stg_error *err)
+{
+    uint64_t version;
+    uint64_t fitted;
+    if (!stg__bundle_meta(bundle, "score/version"))
+        return STG_OK; /* no calibration in it */
+    if (stg__bundle_meta_u64(bundle, "score/version", &version) != STG_OK)
+        return stg__fail(err, STG_E_FORMAT, "score/version is not a number");
+    if (version != VERSION)
+        return stg__fail(err, STG_E_VERSION, "calibration of version %u", (unsigned)version);
+    if (stg__bundle_meta_u64(bundle, "score/window_ns", &d->window_ns) != STG_OK ||
+        stg__bundle_meta_u64(bundle, "score/fitted", &fitted) != STG_OK)
+        return stg__fail(err, STG_E_FORMAT, "score/window_ns or score/fitted is missing");
+    d->fitted = fitted != 0;
+    STG_RETURN_IF_ERROR(load_entities(d, bundle, err));
+    for (uint32_t k = 0; k < KINDS; k++) {
+        STG_RETURN_IF_ERROR(load_streams(d, bundle, k, err));
+        STG_RETURN_IF_ERROR(load_pool(d, bundle, k, err));
+    }
+    return STG_OK;
+}
