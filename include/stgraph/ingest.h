@@ -60,8 +60,8 @@ enum {
 typedef struct stg_call {
     uint64_t end_ns;        /**< end of the call, Unix nanoseconds */
     uint64_t client;        /**< hash of the client outside (address, key); 0: unknown */
-    uint32_t duration_us;   /**< whole call */
-    uint32_t first_byte_us; /**< until the first byte of the answer; 0: unknown */
+    uint32_t duration_us;   /**< whole call, saturating */
+    uint32_t first_byte_us; /**< until the first byte of the answer, saturating; 0: unknown */
     uint32_t src;           /**< caller; 0: outside ("external") */
     uint32_t dst;           /**< callee */
     uint32_t route;         /**< route class; 0: none */
@@ -88,8 +88,8 @@ typedef struct stg_gauge {
     uint32_t active;          /**< connections with a request at work */
     uint32_t idle;            /**< kept-alive connections without request */
     uint32_t in_flight;       /**< requests at work */
-    uint32_t oldest_conn_ms;  /**< age of the oldest connection */
-    uint32_t oldest_header_ms; /**< age of the oldest incomplete request */
+    uint32_t oldest_conn_ms;  /**< age of the oldest connection, saturating */
+    uint32_t oldest_header_ms; /**< age of the oldest incomplete request, saturating */
     uint32_t spare[4];        /**< zero */
     uint8_t zero[4];          /**< zero */
 } stg_gauge;
@@ -148,8 +148,10 @@ STG_API int32_t stg_ingest_create(stg_ingest **out, stg_ctx *ctx, const stg_inge
  *  @since 0.1 */
 STG_API void stg_ingest_destroy(stg_ingest *in);
 
-/** Reads what waits in the lanes into the open windows, without closing one. A host that pushes
- *  more than a ring holds in one window polls in between. Errors: E_NOMEM (names that are new),
+/** Reads what waits in the lanes into the two open windows, the one that closes next and the one
+ *  after it, without closing one; calls further ahead stay in the ring. A host that pushes more
+ *  than a ring holds in one window polls in between. Before the first close the calls themselves
+ *  say which windows are open. Errors: E_NOMEM (names that are new),
  *  E_FORK. @since 0.1 */
 STG_API int32_t stg_ingest_poll(stg_ingest *in);
 
@@ -168,12 +170,16 @@ STG_API int32_t stg_ingest_get_stats(const stg_ingest *in, stg_ingest_stats *sta
 /**
  * Attaches the reader to a lane in shared memory (see stg_lane_create_fd()); the descriptor may be
  * closed afterwards. *id names the lane for stg_ingest_detach() and is never used again.
- * Errors: E_FORMAT (not a sealed lane), E_LIMIT, E_IO, E_NOMEM. @since 0.1
+ * There can be one reader in a lane's life, since names are told once.
+ * Errors: E_FORMAT (not a sealed lane), E_STATE (attached before), E_LIMIT, E_IO, E_NOMEM, E_FORK.
+ * @since 0.1
  */
 STG_API int32_t stg_ingest_attach(stg_ingest *in, int fd, uint64_t *id);
 
 /** Reads a lane to its end and lets go of it: its writer has closed it, or is dead. Lanes that
- *  their writer closed are let go without this call. Errors: E_NOTFOUND. @since 0.1 */
+ *  their writer closed are let go without this call. Calls in it for windows that are not open yet
+ *  are still read when their time comes; the lane counts as attached until then.
+ *  Errors: E_NOTFOUND, E_NOMEM (it goes with a later poll), E_FORK. @since 0.1 */
 STG_API int32_t stg_ingest_detach(stg_ingest *in, uint64_t id);
 
 /** Opens a lane within this process. opts may be NULL. Threads: as the owner of the ingest; the
@@ -204,7 +210,8 @@ STG_API int32_t stg_lane_intern(stg_lane *lane, uint32_t kind, const char *name,
 STG_API uint64_t stg_lane_hash(const stg_lane *lane, const void *data, size_t len);
 
 /** Pushes n calls; returns how many were taken, from the first on. The others are counted as
- *  refused: pushing them again would count them twice. @since 0.1 */
+ *  refused: pushing them again would count them twice. 0, uncounted, in a child of the process that
+ *  attached the lane. @since 0.1 */
 STG_API size_t stg_lane_push(stg_lane *lane, const stg_call *calls, size_t n);
 
 /** Pushes a gauge reading. Returns STG_AGAIN when the ring is full. @since 0.1 */

@@ -8,7 +8,10 @@
  * (texts, hashed), conn, bytes_in, bytes_out, attempt, flags (list of "login", "login_failed",
  * "register", "asset", "retry", "timeout") and injection. A gauge has time_ns and node and, where
  * known, producer, open, waiting_headers, active, idle, in_flight, oldest_conn_ms, oldest_header_ms.
- * Unknown members are skipped.
+ * Unknown members are skipped, null is as good as absent, of a member given twice the last counts.
+ * Without src a call comes from outside, without side the client saw it. producer is a text or a
+ * number. Numbers are whole, fractions are cut off; those that the record says saturate do, others
+ * out of range make the line bad, as do unknown sides and flags.
  *
  * @code
  * stg_reader *reader;
@@ -60,14 +63,16 @@ STG_API int32_t stg_reader_create(stg_reader **out, stg_ctx *ctx, stg_lane *lane
 STG_API void stg_reader_destroy(stg_reader *reader);
 
 /** Gives the next bytes, cut anywhere; len 0 says that the input has ended. The bytes are copied.
- *  Errors: E_NOMEM, E_LIMIT (a line over 1 MiB). @since 0.1 */
+ *  Errors: E_NOMEM, E_LIMIT (256 MiB wait to be taken), E_STATE (the input has ended), E_FORK.
+ *  @since 0.1 */
 STG_API int32_t stg_reader_feed(stg_reader *reader, const void *data, size_t len);
 
 /**
  * Takes up to cap records out; *n is 0 when the bytes fed so far hold no further one.
- * A bad line gives E_FORMAT with line and reason in err, after the records before it; the next call
- * goes on behind that line. E_LIMIT: the lane's names are used up. STG_AGAIN: the lane has no room
- * for a new name; poll the ingest and call again. @since 0.1
+ * A bad line, also one over 1 MiB, gives E_FORMAT with line and reason in err, after the records
+ * before it; the next call goes on behind that line. So does E_LIMIT: the lane's names are used up.
+ * STG_AGAIN: the lane has no room for a new name; poll the ingest and call again. E_NOMEM: call
+ * again. E_FORK. @since 0.1
  */
 STG_API int32_t stg_reader_next(stg_reader *reader, stg_record *records, size_t cap, size_t *n,
                                 stg_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gauges: the last reading of every producer of a node. A producer that has been silent for the time
- * to live is dead and no longer counted. The reading of the window that closes next and that of the
+ * Gauges: the last reading of every producer of a node. A producer that has been silent for the
+ * time to live is dead and no longer counted. The reading of the window that closes next and that of the
  * window after it are kept apart, so that closing late changes nothing.
  */
 #include <string.h>

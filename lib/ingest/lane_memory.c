@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where lanes come from: the header page, the sealed shared file, and the checks that a descriptor
- * has to pass before either end maps it. The seals say that the file can never shrink again, so that
- * no access to the mapping can raise SIGBUS.
+ * has to pass before either end maps it. The seals say that the file can never shrink again, so
+ * that no access to the mapping can raise SIGBUS.
  */
 #include <fcntl.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Distinct clients, networks and accounts of an edge and of a node: 1 KiB each, merged by maxima. */
+/* Distinct clients, networks, accounts of an edge and of a node: 1 KiB each, merged by maximum. */
 #include <math.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ void stg__hll_merge(stg__hll *to, const stg__hll *from)
         to->rank[i] = to->rank[i] > from->rank[i] ? to->rank[i] : from->rank[i];
 }
 
-/* Sums of the paper; both series end when the number stops changing, after some 60 terms at most. */
+/* Series of the paper; both end when the number stops changing, after some 60 terms at most. */
 static double sigma(double x)
 {
     double y = 1.0;

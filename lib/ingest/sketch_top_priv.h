@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SpaceSaving (Metwally, Agrawal, El Abbadi, ICDT 2005): the most frequent keys of a stream in 64
- * counters. count - error is a lower bound of a key's true count, count an upper one; every key with
- * more than n / 64 occurrences is there.
+ * counters. count - error is a lower bound of a key's true count, count an upper one; every key
+ * with more than n / 64 occurrences is there.
  */
 #ifndef STG_SKETCH_TOP_PRIV_H
 #define STG_SKETCH_TOP_PRIV_H

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles the example of every public header, as C and as C++: examples.py --source ROOT
---build BUILD [--cc CC] [--cxx CXX]
+"""Compiles the example of every public header, as C and as C++, and the programs in doc/ as C:
+examples.py --source ROOT --build BUILD [--cc CC] [--cxx CXX]
 
 What an example takes for granted (a context, a graph ...) it gets as arguments of the function that
 it is put into.
@@ -49,6 +49,26 @@ def example(header):
     return '\n'.join(re.sub(r'^ \* ?', '', line) for line in block.group(1).splitlines())
 
 
+def programs(root):
+    """Blocks of C in the pages that are whole: they include what they need."""
+    for page in sorted((root / 'doc').glob('*.md')):
+        for block in re.findall(r'^```c\n(.*?)^```', page.read_text(), re.DOTALL | re.MULTILINE):
+            if '#include' in block:
+                yield page.name, '#include <stdio.h>\n' + block
+
+
+def compile_text(compiler, flags, text):
+    return subprocess.run([*compiler, '-Wall', '-Wextra', '-Werror', '-fsyntax-only', *flags, '-'],
+                          input=text, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False).stdout
+
+
+def report(number, what, said):
+    print(('not ok' if said else 'ok') + f' {number} - {what}')
+    if said:
+        print(said, file=sys.stderr)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--source', required=True)
@@ -58,7 +78,8 @@ def main():
     args = parser.parse_args()
     surface = Surface(args.source, args.build, args.cc)
     headers = [h for h in surface.headers if h.name not in WITHOUT]
-    print(f'1..{2 * len(headers)}')
+    pages = list(programs(surface.source))
+    print(f'1..{2 * len(headers) + len(pages)}')
     number = 0
     for header in headers:
         code = example(header)
@@ -70,14 +91,13 @@ def main():
                 text = FRAME % {'header': header.name, 'given': given, 'code': code, 'more': ''}
                 if kind == 'c':
                     text = text.replace('stg_error err = stg_error();', 'stg_error err = {0};')
-                said = subprocess.run(
-                    [*compiler, *surface.flags(), f'-std={dialect}', '-Wall', '-Wextra', '-Werror',
-                     '-Wno-shadow', '-Wno-missing-field-initializers', '-fsyntax-only', '-x', kind,
-                     '-'], input=text, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                    check=False).stdout
-            print(('not ok' if said else 'ok') + f' {number} - {header.name} as {dialect}')
-            if said:
-                print(said, file=sys.stderr)
+                flags = [*surface.flags(), f'-std={dialect}', '-x', kind,
+                         '-Wno-missing-field-initializers']
+                said = compile_text(compiler, flags, text)
+            report(number, f'{header.name} as {dialect}', said)
+    for number, (page, text) in enumerate(pages, number + 1):
+        flags = [*surface.flags(), '-std=c11', '-x', 'c']
+        report(number, page, compile_text(surface.cc, flags, text))
 
 
 if __name__ == '__main__':

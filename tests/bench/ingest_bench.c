@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Speed of ingest: nanoseconds for a call through push and poll (counters and latency sketch, no
+ * client), with clients and networks, and the time to close a window. Ten thousand edges whose
+ * shares follow Zipf's law with exponent 1.1. Prints a JSON line for each figure; the fastest of
+ * several rounds counts. Usage: ingest_bench [--quick] [PLAIN CLIENTS CLOSE], the last three being
+ * a peer's figures in the same units.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <stgraph/ingest.h>
+
+#define EDGES 10000u
+#define CALLS (1u << 20)
+#define NODES 100u
+#define WINDOW UINT64_C(5000000000)
+#define T0 UINT64_C(1700000000000000000)
+
+typedef struct bench {
+    stg_ctx *ctx;
+    stg_ingest *in;
+    stg_lane *lane;
+    stg_call *calls; /* [CALLS] */
+    uint64_t end;
+} bench;
+
+static void require(int condition, const char *what)
+{
+    if (!condition) {
+        fprintf(stderr, "ingest_bench: %s\n", what);
+        exit(1);
+    }
+}
+
+/* Processor time: what else runs on the machine does not count. */
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return *state >> 33;
+}
+
+/* Edges drawn by Zipf's law: cumulative shares and a search. */
+static uint32_t *draw_edges(uint64_t *random)
+{
+    double *share = malloc(EDGES * sizeof *share);
+    uint32_t *edge = malloc(CALLS * sizeof *edge);
+    require(share && edge, "out of memory");
+    double total = 0;
+    for (uint32_t i = 0; i < EDGES; i++)
+        share[i] = total += pow(i + 1, -1.1);
+    for (uint32_t i = 0; i < CALLS; i++) {
+        const double u = (double)next_random(random) / 2147483648.0 * total;
+        uint32_t low = 0;
+        uint32_t high = EDGES - 1;
+        while (low < high) {
+            const uint32_t mid = (low + high) / 2;
+            if (share[mid] < u)
+                low = mid + 1;
+            else
+                high = mid;
+        }
+        edge[i] = low * 7919u % EDGES; /* neighbours in rank are not neighbours in memory */
+    }
+    free(share);
+    return edge;
+}
+
+static void setup(bench *b)
+{
+    uint64_t random = 1;
+    uint32_t *edge = draw_edges(&random);
+    uint32_t node[NODES];
+    const stg_ingest_opts opts = {.size = sizeof opts, .window_ns = WINDOW, .max_edges = 16384};
+    const stg_lane_opts lane_opts = {.size = sizeof lane_opts, .records = 4096};
+    require(stg_ctx_create(&b->ctx, NULL) == STG_OK, "context");
+    require(stg_ingest_create(&b->in, b->ctx, &opts) == STG_OK, "ingest");
+    require(stg_lane_open(&b->lane, b->in, &lane_opts) == STG_OK, "lane");
+    for (uint32_t i = 0; i < NODES; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "service-%u", i);
+        require(stg_lane_intern(b->lane, STG_NODE, name, strlen(name), &node[i]) == STG_OK, "name");
+    }
+    b->calls = malloc(CALLS * sizeof *b->calls);
+    require(b->calls != NULL, "out of memory");
+    b->end = T0 + WINDOW;
+    for (uint32_t i = 0; i < CALLS; i++) {
+        const double u = (double)(next_random(&random) + 1) / 2147483649.0;
+        b->calls[i] = (stg_call){
+            .src = node[edge[i] / NODES], .dst = node[edge[i] % NODES],
+            .status = next_random(&random) % 100 ? 200 : 503,
+            .duration_us = (uint32_t)(500 * pow(u, -0.7)), .bytes_in = 300, .bytes_out = 2000,
+            .side = STG_SIDE_CLIENT,
+        };
+    }
+    free(edge);
+}
+
+/* All calls once, `batch` at a time; poll keeps up. */
+static void run(bench *b, size_t batch)
+{
+    for (uint32_t at = 0; at < CALLS; at += 2048) {
+        for (uint32_t i = 0; i < 2048; i += (uint32_t)batch)
+            require(stg_lane_push(b->lane, b->calls + at + i, batch) == batch, "refused");
+        require(stg_ingest_poll(b->in) == STG_OK, "poll");
+    }
+}
+
+static double close_window(bench *b)
+{
+    const stg_graph *g;
+    const double start = now();
+    require(stg_ingest_close(b->in, b->end, &g) == STG_OK, "close");
+    const double took = now() - start;
+    stg_unref(g);
+    b->end += WINDOW;
+    return took;
+}
+
+/* peer: figure of the peer, 0 where there is none. */
+static void print(const char *what, const char *name, double value, const char *unit, double peer)
+{
+    printf("{\"name\":\"%s.%s\",\"value\":%.3f,\"unit\":\"%s\",", what, name, value, unit);
+    if (peer > 0)
+        printf("\"peer\":%.3f,\"ratio\":%.2f}\n", peer, peer / value);
+    else
+        printf("\"peer\":null,\"ratio\":null}\n");
+    fflush(stdout);
+}
+
+static void measure(bench *b, const char *name, size_t batch, int rounds, double peer,
+                    double peer_close)
+{
+    double best = INFINITY;
+    double best_close = INFINITY;
+    for (int i = -1; i < rounds; i++) { /* the first round is the warm-up: edges appear */
+        const uint64_t time = b->end - WINDOW;
+        for (uint32_t k = 0; k < CALLS; k++)
+            b->calls[k].end_ns = time;
+        const double start = now();
+        run(b, batch);
+        const double took = now() - start;
+        const double closed = close_window(b);
+        if (i < 0)
+            continue;
+        best = took < best ? took : best;
+        best_close = closed < best_close ? closed : best_close;
+    }
+    print("ingest", name, best * 1e9 / CALLS, "ns/call", peer);
+    print("ingest.close", name, best_close * 1e3, "ms", peer_close);
+}
+
+int main(int argc, char **argv)
+{
+    const bool quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
+    const int rounds = quick ? 3 : 15;
+    double peer[3] = {0};
+    for (int i = 0; i < 3 && 1 + quick + i < argc; i++)
+        peer[i] = strtod(argv[1 + quick + i], NULL);
+    bench b;
+    setup(&b);
+    measure(&b, "batch32", 32, rounds, peer[0], peer[2]);
+    measure(&b, "single", 1, rounds, peer[0], peer[2]);
+    uint64_t random = 9;
+    for (uint32_t i = 0; i < CALLS; i++) {
+        b.calls[i].client = 1 + next_random(&random) % 5000;
+        b.calls[i].group = 1 + (uint32_t)(b.calls[i].client % 300);
+    }
+    measure(&b, "clients", 32, rounds, peer[1], 0);
+    stg_ingest_stats s = {.size = sizeof s};
+    require(stg_ingest_get_stats(b.in, &s) == STG_OK, "stats");
+    require(s.windowed == s.pushed && s.edges > 9000, "ledger");
+    stg_lane_close(b.lane);
+    stg_ingest_destroy(b.in);
+    stg_ctx_destroy(b.ctx);
+    free(b.calls);
+    return 0;
+}

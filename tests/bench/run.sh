@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs one benchmark and prints JSON lines {"name","value","unit","peer","ratio"}; ratio is how many
+# times faster than the peer. Builds what it needs in build-bench/ (release).
+# Usage: tests/bench/run.sh NAME [--quick]
+set -eu
+cd "$(dirname "$0")/../.."
+
+usage() {
+    echo "usage: tests/bench/run.sh NAME [--quick]; names: ingest" >&2
+    exit 2
+}
+name=${1:-}
+quick=()
+case "$#${2:-}" in
+1) ;;
+2--quick) quick=(--quick) ;;
+*) usage ;;
+esac
+
+build() {
+    [ -f build-bench/build.ninja ] ||
+        meson setup build-bench --buildtype=release -Dbench=true -Dtests=disabled >&2
+    ninja -C build-bench "tests/bench/$1" >&2
+}
+
+case $name in
+ingest)
+    build ingest_bench
+    peer=()
+    if command -v go >/dev/null; then
+        go build -o build-bench/ingest_peer tests/bench/ingest_peer.go
+        read -ra peer < <(build-bench/ingest_peer "${quick[@]}")
+    else
+        echo "go is not installed: no peer" >&2
+    fi
+    build-bench/tests/bench/ingest_bench "${quick[@]}" "${peer[@]}"
+    ;;
+*) usage ;;
+esac
