@@ -8,7 +8,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-timeout 120 "$here/record.sh" --topology social --scenario smoke --seed "${1:-1}" --out "$dir" --net "${2:-11}"
+timeout 120 "$here/record.sh" --topology social --scenario smoke --seed "${1:-1}" --out "$dir" --net "${2:-77}"
 for f in calls.jsonl.xz gauges.jsonl.xz truth.jsonl meta.json; do
     [ -s "$dir/$f" ] || { echo "smoke: no $f" >&2; exit 1; }
 done
