@@ -10,12 +10,17 @@
 
 #include "kernel.h"
 
-#if defined(__AVX512F__) && !defined(STG_DOUBLE)
+#if (defined(__AVX512F__) || defined(STG_KERNELS_WIDE)) && !defined(STG_DOUBLE)
 #define VECTOR_BYTES 64
 #define BLOCK_ROWS 12
 #define BLOCK_PANELS 2
+#ifdef STG_KERNELS_WIDE /* the tests: the widest shape on processors that do not have it */
+#define TABLE stg__kernels_wide
+#define TABLE_NAME "wide"
+#else
 #define TABLE stg__kernels_v4
 #define TABLE_NAME "x86-64-v4"
+#endif
 #elif defined(__AVX2__) && !defined(STG_DOUBLE)
 #define VECTOR_BYTES 32
 #define BLOCK_ROWS 6

@@ -104,6 +104,7 @@ const stg__kernels *stg__kernels_get(uint32_t isa);
 extern const stg__kernels stg__kernels_base;
 extern const stg__kernels stg__kernels_v3;
 extern const stg__kernels stg__kernels_v4;
+extern const stg__kernels stg__kernels_wide; /* tests only: the shape of v4 in any instructions */
 
 /* Numbers that a matrix of depth rows and cols columns needs when packed. */
 size_t stg__packed_size(uint32_t depth, uint32_t cols);

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The net against numbers of the published code (the PyTorch port of DCRNN, with its carried
+ * recursion and exact supports): single cells with their gradients, whole encoder-decoders with loss,
+ * gradients, clipping and four steps of Adam. Built for float and for double. Skips where the golden
+ * files are not there.
+ */
+#include <math.h>
+#include <unistd.h>
+
+#include "adam.h"
+#include "net.h"
+#include "test.h"
+
+#define FOLDER SHARED_DATA "/golden/dcrnn/"
+#define OUTPUT_TOLERANCE 1e-5
+#define GRADIENT_TOLERANCE 1e-4 /* of the largest number of a block */
+
+static const stg__tensor *tensor(const stg_bundle *b, const char *format, ...)
+{
+    char name[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    const stg__tensor *t = stg__bundle_find(b, name);
+    ck_assert_msg(t != NULL, "%s is missing", name);
+    return t;
+}
+
+static double number(const stg__tensor *t, size_t i)
+{
+    return t->dtype == STG__F64 ? ((const double *)t->data)[i] : ((const float *)t->data)[i];
+}
+
+static size_t count_of(const stg__tensor *t)
+{
+    return t->bytes / (t->dtype == STG__F64 ? 8 : 4);
+}
+
+/* Largest difference, and largest number, of a golden tensor and ours. */
+static double difference(const stg__tensor *t, const real *ours, double *largest)
+{
+    double worst = 0;
+    *largest = 0;
+    for (size_t i = 0; i < count_of(t); i++) {
+        worst = fmax(worst, fabs(number(t, i) - (double)ours[i]));
+        *largest = fmax(*largest, fabs(number(t, i)));
+        ck_assert(isfinite((double)ours[i]));
+    }
+    return worst;
+}
+
+static void same_output(const stg__tensor *t, const real *ours)
+{
+    double largest;
+    const double worst = difference(t, ours, &largest);
+    ck_assert_msg(worst <= OUTPUT_TOLERANCE, "%s: off by %g", t->name, worst);
+}
+
+static void same_gradient(const stg__tensor *t, const real *ours)
+{
+    double largest;
+    const double worst = difference(t, ours, &largest);
+    ck_assert_msg(worst <= GRADIENT_TOLERANCE * largest, "%s: off by %g of %g", t->name, worst,
+                  largest);
+}
+
+static void load_supports(stg__supports *s, stg_ctx *ctx, const stg_bundle *b, uint32_t nodes)
+{
+    const stg__tensor *adj = tensor(b, "adj");
+    stg__arc arc[256];
+    uint32_t arcs = 0;
+    for (uint32_t i = 0; i < nodes; i++)
+        for (uint32_t j = 0; j < nodes; j++)
+            if (number(adj, i * nodes + j) > 0)
+                arc[arcs++] = (stg__arc){i, j, number(adj, i * nodes + j)};
+    ck_assert_int_eq(stg__supports_build(s, ctx, nodes, arc, arcs), STG_OK);
+}
+
+/* A weight of the published layout, row f M + m, to ours or back. */
+static void weight_rows(const stg__net *net, uint32_t inputs, uint32_t cols, const stg__tensor *from,
+                        real *ours, real *theirs)
+{
+    const uint32_t u = net->shape.units;
+    for (uint32_t f = 0; f < inputs + u; f++)
+        for (uint32_t m = 0; m < net->copies; m++) {
+            const size_t row = f < inputs ? (size_t)m * inputs + f
+                                          : (size_t)net->copies * inputs + (size_t)m * u + (f - inputs);
+            const size_t there = ((size_t)f * net->copies + m) * cols;
+            for (uint32_t c = 0; c < cols; c++) {
+                if (from)
+                    ours[row * cols + c] = (real)number(from, there + c);
+                else
+                    theirs[there + c] = ours[row * cols + c];
+            }
+        }
+}
+
+/* All blocks of a part's layer, by the published names; do is called with our place of each. */
+typedef struct visit {
+    const stg_bundle *b;
+    const stg__net *net;
+    real *params;
+    bool load;                               /* else compare */
+    void (*same)(const stg__tensor *, const real *);
+} visit;
+
+static void visit_block(const visit *v, const char *prefix, const char *tail, size_t at,
+                        uint32_t inputs, uint32_t rows, uint32_t cols)
+{
+    static real scratch[4096];
+    const stg__tensor *t = rows ? tensor(v->b, "%sgconv_weight_(%u, %u)%s", prefix, rows, cols, tail)
+                                : tensor(v->b, "%sgconv_biases_%u%s", prefix, cols, tail);
+    ck_assert_uint_le(count_of(t), 4096);
+    if (rows == 0 && v->load)
+        for (uint32_t c = 0; c < cols; c++)
+            v->params[at + c] = (real)number(t, c);
+    else if (rows == 0)
+        v->same(t, v->params + at);
+    else if (v->load)
+        weight_rows(v->net, inputs, cols, t, v->params + at, NULL);
+    else {
+        weight_rows(v->net, inputs, cols, NULL, v->params + at, scratch);
+        v->same(t, scratch);
+    }
+}
+
+static void visit_cell(const visit *v, const char *prefix, const stg__cell *c)
+{
+    const uint32_t u = v->net->shape.units;
+    const uint32_t rows = v->net->copies * (c->inputs + u);
+    visit_block(v, prefix, "", c->gate_w, c->inputs, rows, 2 * u);
+    visit_block(v, prefix, "", c->gate_b, 0, 0, 2 * u);
+    visit_block(v, prefix, "", c->cand_w, c->inputs, rows, u);
+    visit_block(v, prefix, "", c->cand_b, 0, 0, u);
+}
+
+static void visit_net(const visit *v, const char *prefix)
+{
+    char name[128];
+    static const char *const part[] = {"encoder", "decoder"};
+    for (uint32_t i = 0; i < 2 * v->net->shape.layers; i++) {
+        snprintf(name, sizeof name, "%s%s_model.dcgru_layers.%u.", prefix, part[i % 2], i / 2);
+        visit_cell(v, name, &v->net->cell[i % 2][i / 2]);
+    }
+    for (int bias = 0; bias < 2; bias++) {
+        const stg__tensor *t = tensor(v->b, "%sdecoder_model.projection_layer.%s", prefix,
+                                      bias ? "bias" : "weight");
+        real *at = v->params + (bias ? v->net->proj_b : v->net->proj_w);
+        for (size_t j = 0; v->load && j < count_of(t); j++)
+            at[j] = (real)number(t, j);
+        if (!v->load)
+            v->same(t, at);
+    }
+}
+
+static real *reals(size_t count)
+{
+    real *x = (real *)calloc(count + 64, sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    return x;
+}
+
+/* --- cells --------------------------------------------------------------------------------------- */
+
+static void check_cell(stg_ctx *ctx, const stg_bundle *b, const char *filter, uint32_t hops)
+{
+    enum { N = 7, B = 3, U = 8, I = 2 };
+    char prefix[128];
+    stg__net net;
+    stg__run run;
+    stg__back back;
+    stg__supports supports;
+    const char *width = sizeof(real) == 8 ? "f64" : "f32";
+    const stg__shape shape = {.inputs = I, .targets = 1, .layers = 1, .units = U, .hops = hops,
+                              .walks = strcmp(filter, "random_walk") ? 2 : 1,
+                              .recursion = STG__CARRY, .history = 1};
+    load_supports(&supports, ctx, b, N);
+    ck_assert(stg__net_init(&net, &shape));
+    ck_assert_int_eq(stg__run_create(&run, ctx, &net, N, true), STG_OK);
+    ck_assert_int_eq(stg__back_create(&back, ctx, &run), STG_OK);
+    run.supports = &supports;
+    real *params = reals(net.params);
+    real *gradient = reals(net.params);
+    real *packed = reals(net.pack_size);
+    real *packed_back = reals(net.back_size);
+    snprintf(prefix, sizeof prefix, "%s/K%u/param/", filter, hops);
+    visit_cell(&(visit){b, &net, params, true, NULL}, prefix, &net.cell[0][0]);
+    stg__net_pack(&net, params, packed);
+    stg__net_pack_back(&net, params, packed_back);
+    real out[B * N * U];
+    real dx[B * N * I];
+    real dh[B * N * U];
+    const size_t wide = (size_t)net.copies * U;
+    for (size_t s = 0; s < B; s++) {
+        real *h = stg__run_state(&run, 0, 0);
+        real *x = stg__run_inputs(&run, STG__ENCODER, 0);
+        for (size_t i = 0; i < N; i++) {
+            for (size_t j = 0; j < U; j++)
+                h[i * wide + j] = (real)number(tensor(b, "h"), (s * N + i) * U + j);
+            for (size_t j = 0; j < I; j++)
+                x[i * net.copies * I + j] = (real)number(tensor(b, "x"), (s * N + i) * I + j);
+        }
+        stg__run_diffuse(&run, h, U);
+        stg__run_diffuse(&run, x, I);
+        stg__run_cell(&run, packed, STG__ENCODER, 0, 0);
+        stg__back_reset(&back);
+        for (size_t i = 0; i < N * U; i++) {
+            out[s * N * U + i] = stg__run_state(&run, 0, 1)[i / U * wide + i % U];
+            back.dh[0][i] = (real)number(tensor(b, "dout"), s * N * U + i);
+        }
+        stg__back_cell(&back, packed_back, STG__ENCODER, 0, 0, true);
+        stg__back_weights(&back, STG__ENCODER, 0, 1, gradient);
+        stg__back_fold(&back, back.dg[0], U);
+        stg__back_fold(&back, back.dx, I);
+        for (size_t i = 0; i < N * U; i++)
+            dh[s * N * U + i] = back.dh[0][i] + back.dg[0][i / U * wide + i % U];
+        for (size_t i = 0; i < N * I; i++)
+            dx[s * N * I + i] = back.dx[i / I * net.copies * I + i % I];
+    }
+    same_output(tensor(b, "%s/K%u/true/%s/out", filter, hops, width), out);
+    same_gradient(tensor(b, "%s/K%u/true/%s/dx", filter, hops, width), dx);
+    same_gradient(tensor(b, "%s/K%u/true/%s/dh", filter, hops, width), dh);
+    snprintf(prefix, sizeof prefix, "%s/K%u/true/%s/grad/", filter, hops, width);
+    visit_cell(&(visit){b, &net, gradient, false, same_gradient}, prefix, &net.cell[0][0]);
+    free(params);
+    free(gradient);
+    free(packed);
+    free(packed_back);
+    stg__back_clear(&back);
+    stg__run_clear(&run);
+    stg__supports_clear(&supports);
+}
+
+START_TEST(cells)
+{
+    stg_ctx *ctx = test_ctx(NULL);
+    stg_bundle *b;
+    ck_assert_int_eq(stg_bundle_open(&b, ctx, FOLDER "cell_tiny.safetensors", NULL), STG_OK);
+    for (uint32_t hops = 0; hops <= 3; hops++) {
+        check_cell(ctx, b, "random_walk", hops);
+        check_cell(ctx, b, "dual_random_walk", hops);
+    }
+    stg_bundle_destroy(b);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
+/* --- encoder and decoder --------------------------------------------------------------------------- */
+
+enum { N = 7, B = 3, T = 6, H = 5 };
+
+typedef struct sequence {
+    stg_bundle *b;
+    stg__net net;
+    stg__run run;
+    stg__back back;
+    stg__supports supports;
+    real *params;
+    real *packed;
+    real *packed_back;
+    real *gradient;
+    real out[H * B * N]; /* as the golden file has it: step, sample, node */
+} sequence;
+
+static void open_sequence(sequence *q, stg_ctx *ctx, const char *path, uint32_t layers, uint32_t hops,
+                          uint32_t walks)
+{
+    const stg__shape shape = {.inputs = 2, .targets = 1, .layers = layers, .units = 8, .hops = hops,
+                              .walks = walks, .recursion = STG__CARRY, .history = T, .horizon = H};
+    ck_assert_int_eq(stg_bundle_open(&q->b, ctx, path, NULL), STG_OK);
+    load_supports(&q->supports, ctx, q->b, N);
+    ck_assert(stg__net_init(&q->net, &shape));
+    ck_assert_int_eq(stg__run_create(&q->run, ctx, &q->net, N, true), STG_OK);
+    ck_assert_int_eq(stg__back_create(&q->back, ctx, &q->run), STG_OK);
+    q->run.supports = &q->supports;
+    q->params = reals(q->net.params);
+    q->gradient = reals(q->net.params);
+    q->packed = reals(q->net.pack_size);
+    q->packed_back = reals(q->net.back_size);
+    visit_net(&(visit){q->b, &q->net, q->params, true, NULL}, "param/");
+}
+
+static void close_sequence(sequence *q)
+{
+    free(q->params);
+    free(q->gradient);
+    free(q->packed);
+    free(q->packed_back);
+    stg__back_clear(&q->back);
+    stg__run_clear(&q->run);
+    stg__supports_clear(&q->supports);
+    stg_bundle_destroy(q->b);
+}
+
+static void check_hidden(const sequence *q, size_t sample)
+{
+    const stg__tensor *t = tensor(q->b, "true/f32/enc_hidden");
+    const size_t u = q->net.shape.units;
+    const size_t layers = q->net.shape.layers;
+    double worst = 0;
+    for (uint32_t s = 0; s < T; s++)
+        for (uint32_t l = 0; l < layers; l++)
+            for (size_t i = 0; i < N * u; i++) {
+                const real ours =
+                    stg__run_state(&q->run, l, s + 1)[i / u * q->net.copies * u + i % u];
+                worst = fmax(worst, fabs((double)ours -
+                                         number(t, ((s * layers + l) * B + sample) * N * u + i)));
+            }
+    ck_assert_msg(worst <= OUTPUT_TOLERANCE, "hidden states are off by %g", worst);
+}
+
+/* Forward over all samples; with feed also loss (raw units, labels of zero left out) and gradient. */
+static double pass(sequence *q, const uint8_t *feed)
+{
+    const stg__tensor *x = tensor(q->b, "x");
+    const stg__tensor *raw = tensor(q->b, "y_raw");
+    const stg__tensor *norm = tensor(q->b, "y_norm");
+    const double mean = number(tensor(q->b, "scaler"), 0);
+    const double deviation = number(tensor(q->b, "scaler"), 1);
+    double known = 0;
+    double loss = 0;
+    for (size_t i = 0; i < H * B * N; i++)
+        known += number(raw, i) != 0;
+    stg__net_pack(&q->net, q->params, q->packed);
+    stg__net_pack_back(&q->net, q->params, q->packed_back);
+    memset(q->gradient, 0, q->net.params * sizeof(real));
+    for (size_t s = 0; s < B; s++) {
+        real in[T * N * 2];
+        real labels[H * N];
+        for (size_t i = 0; i < T * N * 2; i++)
+            in[i] = (real)number(x, (i / (N * 2) * B + s) * N * 2 + i % (N * 2));
+        for (size_t i = 0; i < H * N; i++)
+            labels[i] = (real)number(norm, (i / N * B + s) * N + i % N);
+        const stg__feed from = {.x = in, .labels = labels, .feed = feed};
+        stg__run_forward(&q->run, q->packed, &from, H);
+        if (!feed)
+            check_hidden(q, s);
+        for (size_t i = 0; i < H * N; i++) {
+            const size_t at = (i / N * B + s) * N + i % N;
+            const double e = (double)q->run.out[i] * deviation + mean - number(raw, at);
+            const bool masked = number(raw, at) == 0;
+            q->out[at] = q->run.out[i];
+            loss += masked ? 0 : fabs(e) / known;
+            q->back.dout[i] = (real)(masked ? 0 : (e > 0 ? deviation : -deviation) / known);
+        }
+        if (feed)
+            stg__back_run(&q->back, q->packed_back, H, q->gradient);
+    }
+    return loss;
+}
+
+static void near(double ours, const stg__tensor *t)
+{
+    ck_assert_msg(fabs(ours - number(t, 0)) <= 1e-4 * fabs(number(t, 0)), "%s: %.8g, not %.8g",
+                  t->name, ours, number(t, 0));
+}
+
+static void check_sequence(const char *path, uint32_t layers, uint32_t hops, uint32_t walks)
+{
+    sequence q;
+    stg_ctx *ctx = test_ctx(NULL);
+    open_sequence(&q, ctx, path, layers, hops, walks);
+    const uint8_t *labels = (const uint8_t *)tensor(q.b, "cl_use_label")->data;
+    const visit params = {q.b, &q.net, q.params, false, same_output};
+    const visit gradient = {q.b, &q.net, q.gradient, false, same_gradient};
+    stg__adam adam = {reals(q.net.params), reals(q.net.params), 0, 0.9, 0.999, 1e-3};
+    pass(&q, NULL);
+    same_output(tensor(q.b, "true/f32/eval_out"), q.out);
+    for (int s = 0; s < 4; s++) {
+        const double loss = pass(&q, labels + s * H);
+        near(loss, tensor(q.b, "true/f32/step%d/loss", s));
+        if (s == 0) {
+            same_output(tensor(q.b, "true/f32/train_out"), q.out);
+            visit_net(&gradient, "true/f32/grad/");
+        }
+        const double norm = stg__clip(q.gradient, q.net.params, 5);
+        near(norm, tensor(q.b, "true/f32/step%d/grad_norm", s));
+        if (s == 0)
+            visit_net(&gradient, "true/f32/grad_clipped/");
+        stg__adam_step(&adam, q.params, q.gradient, q.net.params, 0.01);
+        if (s == 0)
+            visit_net(&params, "true/f32/step0/param/");
+        if (s == 3)
+            visit_net(&params, "true/f32/step3/param/");
+    }
+    free(adam.m);
+    free(adam.v);
+    close_sequence(&q);
+    stg_ctx_destroy(ctx);
+}
+
+START_TEST(two_layers_both_walks)
+{
+    check_sequence(FOLDER "seq2seq_tiny_dual2L.safetensors", 2, 2, 2);
+}
+END_TEST
+
+START_TEST(one_layer_three_hops)
+{
+    check_sequence(FOLDER "seq2seq_tiny_rw3_1L.safetensors", 1, 3, 1);
+}
+END_TEST
+
+int main(void)
+{
+    if (access(FOLDER "cell_tiny.safetensors", R_OK) != 0) {
+        printf("1..0 # SKIP no golden files in %s\n", FOLDER);
+        return TEST_SKIPPED;
+    }
+    Suite *suite = suite_create("golden");
+    TCase *tcase = tcase_create("golden");
+    tcase_add_test(tcase, cells);
+    tcase_add_test(tcase, two_layers_both_walks);
+    tcase_add_test(tcase, one_layer_three_hops);
+    suite_add_tcase(suite, tcase);
+    return test_run(suite);
+}
