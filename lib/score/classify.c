@@ -137,7 +137,6 @@ static void surroundings(const stg_detector *d, float f[FEATURES])
 {
     double risen = 0;
     double n = 0;
-    double fresh = 0;
     double mix = 0;
     for (uint32_t e = 0; e < d->edges; e++) {
         f[F_RETRIES] = fmaxf(f[F_RETRIES], (float)edge_z(d, e, E_RETRIES));
@@ -147,7 +146,6 @@ static void surroundings(const stg_detector *d, float f[FEATURES])
             continue;
         n++;
         risen += edge_z(d, e, E_RATE) > 1.2;
-        fresh += edge_z(d, e, E_NEW_GROUP);
         mix = fmax(mix, edge_z(d, e, E_SHARE));
     }
     if (n > 2)
