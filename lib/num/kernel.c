@@ -45,6 +45,11 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 #define INLINE static inline __attribute__((always_inline))
+#if defined(__has_attribute) && __has_attribute(uninitialized)
+#define SCRATCH __attribute__((uninitialized)) /* written whole before it is read */
+#else
+#define SCRATCH
+#endif
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
@@ -135,7 +140,6 @@ INLINE vec activate(vec x, uint32_t act)
 INLINE void write_row(real *to, const vec *row, int vectors, uint32_t cols, uint32_t act)
 {
     real part[BLOCK_VECTORS * LANES];
-    UNROLL
     for (int v = 0; v < vectors; v++)
         store(part + v * LANES, row[v]);
     if (act == STG__ACT_ADD) {
@@ -146,19 +150,18 @@ INLINE void write_row(real *to, const vec *row, int vectors, uint32_t cols, uint
     }
 }
 
-/* Activation and writing of a finished block. */
-INLINE void finish(const stg__product *p, vec (*sum)[BLOCK_VECTORS], uint32_t row, uint32_t panel,
-                   int rows, int panels)
+/* Activation and writing of a finished block. Once for all block shapes, and from memory: unrolled
+ * into each shape it is most of the object code and slower to compile than all the rest. */
+static __attribute__((noinline)) void finish(const stg__product *p, vec (*sum)[BLOCK_VECTORS],
+                                             uint32_t row, uint32_t panel, int rows, int panels)
 {
     const int vectors = panels * PANEL_VECTORS;
     const uint32_t most = (uint32_t)panels * STG__PANEL;
     const uint32_t left = p->cols - panel * STG__PANEL;
     const bool active = p->act == STG__ACT_SIGMOID || p->act == STG__ACT_TANH;
     const bool whole = left >= most && p->act != STG__ACT_ADD;
-    UNROLL
     for (int i = 0; i < rows; i++) {
         real *to = p->to + (row + (size_t)i) * p->ld + panel * STG__PANEL;
-        UNROLL
         for (int v = 0; v < vectors; v++) {
             if (active)
                 sum[i][v] = activate(sum[i][v], p->act);
@@ -208,7 +211,14 @@ INLINE void block(const stg__product *p, size_t depth, uint32_t row, uint32_t pa
         for (uint32_t k = 0; k < segment->len; k++, a++, b += STG__PANEL)
             add_step(sum, a, segment->ld, b, depth, rows, vectors);
     }
-    finish(p, sum, row, panel, rows, panels);
+    SCRATCH vec done[BLOCK_ROWS][BLOCK_VECTORS]; /* a copy: the sums themselves must not have an address */
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int v = 0; v < vectors; v++)
+            done[i][v] = sum[i][v];
+    }
+    finish(p, done, row, panel, rows, panels);
 }
 
 #define BLOCK_CASE(n)                                                                              \
