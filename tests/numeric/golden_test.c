@@ -16,6 +16,7 @@
 #define OUTPUT_TOLERANCE 1e-5
 #define GRADIENT_TOLERANCE 1e-4 /* of the largest number of a block */
 
+__attribute__((format(printf, 2, 3)))
 static const stg__tensor *tensor(const stg_bundle *b, const char *format, ...)
 {
     char name[256];
