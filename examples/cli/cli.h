@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parts that the commands of the program stgraph share. The program uses the public headers of the
+ * library only: what it can do, any host can do.
+ */
+#ifndef STGRAPH_CLI_H
+#define STGRAPH_CLI_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <stgraph/stgraph.h>
+
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+/* One command: argv[0] is its name. Returns the program's exit code. */
+int cli_learn(int argc, char **argv);
+int cli_watch(int argc, char **argv);
+int cli_graph(int argc, char **argv);
+int cli_inspect(int argc, char **argv);
+int cli_eval(int argc, char **argv);
+
+/* Messages go to standard error as "stgraph: ...". */
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int cli_usage_error(const char *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* A number with a named meaning from the command line; false after a message. */
+bool cli_number(const char *text, const char *what, double low, double high, double *value);
+
+/* Names of files given by an option that may come several times, or once with several values. */
+#define CLI_MAX_FILES 256
+typedef struct cli_files {
+    const char *name[CLI_MAX_FILES];
+    int count;
+} cli_files;
+
+/* Takes the option's value and the arguments behind it up to the next option. */
+bool cli_take_files(cli_files *files, const char *first, int argc, char **argv);
+
+stg_ctx *cli_context(void);
+stg_bundle *cli_open_bundle(stg_ctx *ctx, const char *path);
+
+/* --- replay ----------------------------------------------------------------------------------- */
+
+/* Called when all records before window_end (plus grace) have been pushed; not 0 ends the replay. */
+typedef int (*cli_window_fn)(uint64_t window_end, void *user);
+
+typedef struct cli_replay {
+    stg_ctx *ctx;
+    stg_ingest *ingest;   /* where the lane is opened; windows are closed by the callback */
+    const cli_files *calls;
+    const cli_files *gauges;
+    uint64_t window_ns;
+    bool partial;         /* the first and the last window count although they are cut short */
+    uint64_t grace_ns;    /* how long after its end a window stays open, in the records' time */
+    cli_window_fn window;
+    void *user;
+    uint64_t records;     /* out: calls pushed */
+    uint64_t bad_lines;   /* out: lines that were not understood */
+    uint64_t max_bad;     /* more bad lines end the replay */
+} cli_replay;
+
+/* Pushes the records of all files in the order of time and calls back for every window. Returns an
+ * exit code. */
+int cli_replay_run(cli_replay *replay);
+
+/* --- sources ---------------------------------------------------------------------------------- */
+
+typedef struct cli_source cli_source;
+
+/* Opens a file of records: "-" is standard input, names ending in .xz or .gz go through xz or gzip. */
+cli_source *cli_source_open(const char *name, stg_ctx *ctx, stg_lane *lane);
+void cli_source_close(cli_source *source);
+/* Looks at the next record without taking it: 1 there is one, 0 the end, -1 nothing at the moment
+ * (standard input only), -2 the source failed (after a message). */
+int cli_source_peek(cli_source *source, stg_record *record, int timeout_ms);
+void cli_source_take(cli_source *source);
+uint64_t cli_source_bad_lines(const cli_source *source);
+bool cli_source_is_live(const cli_source *source);
+
+/* Nanoseconds of a record. */
+uint64_t cli_record_time(const stg_record *record);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stgraph watch: calls in, incidents out, one JSON object a line or one paragraph for people. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli.h"
+
+static const char help[] =
+    "Usage: stgraph watch --model MODEL --calls FILE [--gauges FILE] [OPTION]...\n"
+    "Reports incidents in calls: one JSON object a line when one opens, changes or closes.\n"
+    "\n"
+    "      --model MODEL             file written by 'stgraph learn'\n"
+    "      --calls FILE...           calls, one JSON object a line; '-' is standard input\n"
+    "      --gauges FILE...          gauges that belong to them\n"
+    "      --false-alarms-per-day X  false alarms that are tolerated in 24 hours (default 2)\n"
+    "      --grace SECONDS           how long a window stays open for late records\n"
+    "                                (default 0 for files, 1 for standard input)\n"
+    "      --human                   text for people in place of JSON\n"
+    "      --help                    this text\n";
+
+typedef struct watch {
+    cli_files calls;
+    cli_files gauges;
+    const char *model;
+    double false_alarms;
+    double grace_s;
+    bool human;
+    stg_monitor *monitor;
+    char *line;
+    size_t cap;
+} watch;
+
+enum { OPT_MODEL = 256, OPT_CALLS, OPT_GAUGES, OPT_FALSE, OPT_GRACE, OPT_HUMAN, OPT_HELP };
+
+static const struct option options[] = {
+    {"model", required_argument, NULL, OPT_MODEL},
+    {"calls", required_argument, NULL, OPT_CALLS},
+    {"gauges", required_argument, NULL, OPT_GAUGES},
+    {"false-alarms-per-day", required_argument, NULL, OPT_FALSE},
+    {"grace", required_argument, NULL, OPT_GRACE},
+    {"human", no_argument, NULL, OPT_HUMAN},
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static int parse(watch *w, int argc, char **argv)
+{
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        bool ok = true;
+        switch (option) {
+        case OPT_MODEL:
+            w->model = optarg;
+            break;
+        case OPT_CALLS:
+            ok = cli_take_files(&w->calls, optarg, argc, argv);
+            break;
+        case OPT_GAUGES:
+            ok = cli_take_files(&w->gauges, optarg, argc, argv);
+            break;
+        case OPT_FALSE:
+            ok = cli_number(optarg, "--false-alarms-per-day", 1e-6, 86400, &w->false_alarms);
+            break;
+        case OPT_GRACE:
+            ok = cli_number(optarg, "--grace", 0, 3600, &w->grace_s);
+            break;
+        case OPT_HUMAN:
+            w->human = true;
+            break;
+        case OPT_HELP:
+            fputs(help, stdout);
+            return -1;
+        default:
+            return cli_usage_error("watch", "bad option");
+        }
+        if (!ok)
+            return CLI_USAGE;
+    }
+    if (optind < argc)
+        return cli_usage_error("watch", "'%s' does not belong there", argv[optind]);
+    if (!w->model || w->calls.count == 0)
+        return cli_usage_error("watch", "--model and --calls are needed");
+    return CLI_OK;
+}
+
+static void print_time(uint64_t ns)
+{
+    const time_t seconds = (time_t)(ns / 1000000000u);
+    struct tm tm;
+    char text[32];
+    gmtime_r(&seconds, &tm);
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
+    fputs(text, stdout);
+}
+
+static void print_text(const char *text)
+{
+    for (; *text; text++) /* names come from outside: no control bytes to the terminal */
+        putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+}
+
+static void print_item(const stg_item *item)
+{
+    if (item->node[0]) {
+        print_text(item->node);
+        return;
+    }
+    print_text(item->src);
+    fputs(" -> ", stdout);
+    print_text(item->dst);
+    if (item->route[0]) {
+        fputs(" [", stdout);
+        print_text(item->route);
+        putchar(']');
+    }
+}
+
+static void print_parts(const stg_report *report, uint32_t index)
+{
+    stg_item item = {.size = sizeof item};
+    for (uint32_t i = 0; i < 3 && stg_report_item(report, index, STG_ITEM_CAUSE, i, &item) == STG_OK;
+         i++) {
+        printf("    cause %" PRIu32 ": ", i + 1);
+        print_item(&item);
+        putchar('\n');
+    }
+    for (uint32_t i = 0;
+         i < 5 && stg_report_item(report, index, STG_ITEM_EVIDENCE, i, &item) == STG_OK; i++) {
+        fputs("    evidence: ", stdout);
+        print_text(item.column);
+        fputs(" of ", stdout);
+        print_item(&item);
+        if (!isnan(item.observed))
+            printf(": %.4g, expected %.4g", item.observed, item.expected);
+        putchar('\n');
+    }
+}
+
+static void print_plan(const stg_plan *plan, uint64_t incident)
+{
+    stg_action act = {.size = sizeof act};
+    for (uint32_t i = 0; plan && stg_plan_action(plan, i, &act) == STG_OK; i++) {
+        if (act.incident != incident)
+            continue;
+        printf("    %s: ", act.dry_run ? "would do" : "do");
+        print_text(act.verb);
+        putchar(' ');
+        print_text(act.node);
+        if (act.route[0]) {
+            putchar(' ');
+            print_text(act.route);
+        }
+        printf(" to %.3g (", act.value);
+        print_text(act.reason);
+        puts(")");
+    }
+}
+
+static void print_incidents(stg_monitor *monitor, uint64_t window_end)
+{
+    static const char *const states[] = {"?", "OPEN", "UPDATE", "", "CLOSED"};
+    const stg_report *report = (const stg_report *)stg_monitor_get(monitor, STG_GET_REPORT);
+    const stg_plan *plan = (const stg_plan *)stg_monitor_get(monitor, STG_GET_PLAN);
+    stg_incident_info inc = {.size = sizeof inc};
+    for (uint32_t i = 0; report && stg_report_incident(report, i, &inc) == STG_OK; i++) {
+        if (inc.state == STG_INCIDENT_QUIET)
+            continue;
+        print_time(window_end);
+        printf("  %-6s  %s (%.0f %%), severity %.1f, incident %016" PRIx64 "\n    ",
+               states[inc.state < 5 ? inc.state : 0], inc.class_name, 100 * inc.confidence,
+               inc.severity, inc.id);
+        print_text(inc.text);
+        if (inc.technique[0])
+            printf(" [%s]", inc.technique);
+        putchar('\n');
+        if (inc.state != STG_INCIDENT_CLOSE) {
+            print_parts(report, i);
+            print_plan(plan, inc.id);
+        }
+    }
+    stg_unref(report);
+    stg_unref(plan);
+}
+
+static int take_events(watch *w)
+{
+    size_t len;
+    int32_t status;
+    while ((status = stg_monitor_event(w->monitor, w->line, w->cap, &len)) != STG_AGAIN) {
+        if (status == STG_OK) {
+            if (!w->human)
+                fwrite(w->line, 1, len, stdout);
+            continue;
+        }
+        char *grown = status == STG_MORE ? (char *)realloc(w->line, len) : NULL;
+        if (!grown)
+            return cli_fail("out of memory");
+        w->line = grown;
+        w->cap = len;
+    }
+    if (fflush(stdout) != 0)
+        return cli_fail("writing failed");
+    return CLI_OK;
+}
+
+static int tick(uint64_t window_end, void *user)
+{
+    watch *w = (watch *)user;
+    stg_error err = {0};
+    const int32_t status = stg_monitor_tick(w->monitor, window_end, &err);
+    if (status < 0)
+        return cli_fail("window: %s", err.text[0] ? err.text : stg_status_name(status));
+    if (w->human)
+        print_incidents(w->monitor, window_end);
+    return take_events(w);
+}
+
+static int run(watch *w, stg_ctx *ctx, stg_bundle *bundle)
+{
+    const stg_model *model = NULL;
+    stg_model_info info = {.size = sizeof info};
+    stg_error err;
+    if (stg_model_load(&model, bundle, &err) != STG_OK)
+        return cli_fail("%s: %s", w->model, err.text);
+    stg_model_get_info(model, &info);
+    const uint64_t window_ns = info.window_ns;
+    stg_unref(model);
+    const stg_detector_opts det = {.size = sizeof det, .false_alarms_per_day = w->false_alarms};
+    const stg_monitor_opts opts = {.size = sizeof opts, .detector = &det};
+    if (stg_monitor_create(&w->monitor, ctx, bundle, &opts, &err) != STG_OK)
+        return cli_fail("%s: %s", w->model, err.text);
+    const bool live = strcmp(w->calls.name[0], "-") == 0;
+    cli_replay replay = {
+        .ctx = ctx, .ingest = stg_monitor_ingest(w->monitor), .calls = &w->calls,
+        .gauges = &w->gauges, .window_ns = window_ns, .window = tick, .user = w,
+        .grace_ns = (uint64_t)llround(1e9 * (w->grace_s >= 0 ? w->grace_s : live ? 1 : 0)),
+        .max_bad = 1000000,
+    };
+    const int code = cli_replay_run(&replay);
+    if (replay.bad_lines)
+        cli_say("%" PRIu64 " lines were not understood", replay.bad_lines);
+    return code;
+}
+
+int cli_watch(int argc, char **argv)
+{
+    watch w = {.grace_s = -1};
+    int code = parse(&w, argc, argv);
+    if (code)
+        return code < 0 ? CLI_OK : code;
+    stg_ctx *ctx = cli_context();
+    stg_bundle *bundle = ctx ? cli_open_bundle(ctx, w.model) : NULL;
+    code = bundle ? run(&w, ctx, bundle) : CLI_FAILED;
+    stg_monitor_destroy(w.monitor);
+    stg_bundle_destroy(bundle);
+    stg_ctx_destroy(ctx);
+    free(w.line);
+    return code;
+}
