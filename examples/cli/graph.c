@@ -29,7 +29,7 @@ typedef struct view {
     const stg_graph *graph;
 } view;
 
-enum { OPT_CALLS = 256, OPT_GAUGES, OPT_WINDOW, OPT_AT, OPT_FORMAT, OPT_HELP, FOUND = -1 };
+enum { OPT_CALLS = 256, OPT_GAUGES, OPT_WINDOW, OPT_AT, OPT_FORMAT, OPT_HELP, FOUND = 100 };
 
 static const struct option options[] = {
     {"calls", required_argument, NULL, OPT_CALLS},   {"gauges", required_argument, NULL, OPT_GAUGES},
