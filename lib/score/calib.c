@@ -137,6 +137,7 @@ void stg__calib_score(const stg__calib *c, double w, double v, float score[2])
             const double p = c->share[side] * stg__gpd_tail(&c->tail[side], y);
             out = -stg__normal_quantile(p < 1e-15 ? 1e-15 : p);
         }
-        score[side] = (float)out;
+        /* a pool of streams that hardly move must not make more of w than it is */
+        score[side] = (float)fmin(out, side == UP ? w : -w);
     }
 }

@@ -17,6 +17,7 @@ void stg__stream_init(stg__stream *s)
     memset(s, 0, sizeof *s);
     s->hash = hash;
     s->blend = 1;
+    s->lump = 0.1f;
     for (int i = 0; i < KNOTS; i++)
         s->knot[i] = (float)stg__knot_z[i];
     s->kappa[UP] = s->kappa[DOWN] = 1;

@@ -85,35 +85,76 @@ static void fit_blend(stg__stream *s, const fit_room *f)
     s->blend = bottom > 0 ? (float)stg__clip(top / bottom, 0, 1) : 1;
 }
 
+/* Sums of the regression of squared errors, in units of the law's variance, on g. */
+typedef struct moments {
+    double n;
+    double g;
+    double gg;
+    double y;
+    double gy;
+} moments;
+
+static void add_moment(moments *m, double weight, double g, double y)
+{
+    m->n += weight;
+    m->g += weight * g;
+    m->gg += weight * g * g;
+    m->y += weight * y;
+    m->gy += weight * g * y;
+}
+
+/* y = lump + disp g, both not negative. */
+static void solve_moments(const moments *m, double *lump, double *disp)
+{
+    const double det = m->n * m->gg - m->g * m->g;
+    *lump = *disp = 0;
+    if (!(m->n > 0))
+        return;
+    if (det > 1e-6 * m->n * m->gg) {
+        *disp = (m->n * m->gy - m->g * m->y) / det;
+        *lump = (m->y - *disp * m->g) / m->n;
+    }
+    if (*disp < 0 || !(det > 1e-6 * m->n * m->gg)) {
+        *disp = 0;
+        *lump = m->y / m->n;
+    } else if (*lump < 0) {
+        *lump = 0;
+        *disp = m->gg > 0 ? m->gy / m->gg : 0;
+    }
+    *lump = stg__clip(*lump, 0, 20);
+    *disp = stg__clip(*disp, 0, 2);
+}
+
 static void fit_dispersion(const stg__kind *k, stg__stream *s, const fit_room *f)
 {
     for (int round = 0; round < 4; round++) {
         stg__stream copy = *s;
         copy.seen = SETTLED;
-        double top[2] = {0, 0};
-        double bottom[2] = {0, 0};
+        moments m[2] = {{0}};
+        double lump;
+        double disp;
         for (uint32_t t = 0; t < f->windows; t++) {
             const stg__reading *in = &f->in[t];
             if (!in->ok)
                 continue;
             const stg__residual r = stg__moments(k, &copy, in);
             const int own = k->law == LAW_RATE && !(in->forecast >= 0);
-            const double square = stg__square(k, &copy, in, r.mean);
+            const double base = stg__base(k, &copy, in, r.mean);
             const double e = fmin((in->x - r.mean) * (in->x - r.mean), 25 * r.var);
-            top[own] += e - (r.var - r.disp * square);
-            bottom[own] += square;
+            /* rare events make wild quotients: they count by what was expected */
+            if (base > 1e-6)
+                add_moment(&m[own], base / (1 + base), stg__square(k, &copy, in, r.mean), e / base - 1);
             stg__level_learn(k, &copy, in, &r);
             copy.disp = s->disp;
             copy.disp_own = s->disp_own;
             copy.seen = SETTLED;
         }
-        for (int own = 0; own < 2; own++)
-            if (bottom[own] > 1e-9)
-                *(own ? &s->disp_own : &s->disp) =
-                    (float)stg__clip(top[own] / bottom[own], 0, k->law == LAW_RATE ? 2 : 1);
+        const int most = m[1].n > m[0].n;
+        solve_moments(&m[most], &lump, &disp);
+        s->lump = (float)lump;
+        s->disp = (float)disp;
+        s->disp_own = (float)(most ? disp : 2 * disp + 0.05);
     }
-    if (s->disp_own <= 0) /* never without a forecast: be generous */
-        s->disp_own = 2 * s->disp + 0.05f;
 }
 
 /* Slope by least squares, once more without what lies far off. */
@@ -176,6 +217,13 @@ static double variance_of(const stg__stream *s, fit_room *f, double from, double
     return iqr * iqr;
 }
 
+/* What the law adds by itself. */
+static double known_variance(const stg__kind *k, const stg__stream *s)
+{
+    const double held = k->says == SAYS_HOLD ? (double)k->spread / (1 + fmax(0, expm1(s->a))) : 0;
+    return (double)(k->floor * k->floor) + held;
+}
+
 static void fit_level(const stg__kind *k, stg__stream *s, fit_room *f)
 {
     size_t n = 0;
@@ -195,7 +243,8 @@ static void fit_level(const stg__kind *k, stg__stream *s, fit_room *f)
             f->work[n++] = f->in[t].x - s->b * (f->in[t].regress - s->centre);
     stg__sort(f->work, n);
     s->a = stg__sorted_quantile(f->work, n, 0.5);
-    s->disp = (float)variance_of(s, f, -1, 1e18, &low);
+    const double all = variance_of(s, f, -1, 1e18, &low);
+    s->disp = (float)fmax(0, all - known_variance(k, s));
     if (k->says == SAYS_HOLD)
         return;
     /* how much of it goes with the number of calls: windows with few against windows with many */
@@ -203,7 +252,7 @@ static void fit_level(const stg__kind *k, stg__stream *s, fit_room *f)
     const double many = variance_of(s, f, middle, 1e18, &high);
     if (few > many && low > high * 1.2) {
         s->spread = (float)fmin((few - many) / (low - high), few / low);
-        s->disp = (float)fmax(0, many - (double)s->spread * high);
+        s->disp = (float)fmax(0, many - (double)s->spread * high - known_variance(k, s));
     }
 }
 

@@ -278,19 +278,41 @@ static void close_incident(stg_detector *d, stg__incident *inc)
     wash(d, inc);
 }
 
-/* Mean distance of the strongest carriers from their levels, and the size it had. */
-static bool carriers_now(const stg_detector *d, stg__incident *inc, double *now, double *size)
+static const stg__stream *carrier_stream(const stg_detector *d, const stg__carrier *c)
 {
+    return c->is_edge ? stg__edge_stream(d, c->index, c->kind)
+                      : stg__node_stream(d, c->index, c->kind);
+}
+
+/* Volume and failure often only go along with something that tells more. */
+static bool leads(const stg__carrier *c)
+{
+    const uint32_t says = stg__kind_of(c->is_edge, c->kind)->says;
+    return says != SAYS_VOLUME && says != SAYS_FAILURE;
+}
+
+bool stg__led(const stg__incident *inc)
+{
+    for (uint32_t i = 0; i < inc->carriers; i++)
+        if (leads(&inc->carrier[i]))
+            return true;
+    return false;
+}
+
+/* Mean distance of the strongest carriers from their levels, and the size it had. */
+static bool carriers_now(const stg_detector *d, const stg__incident *inc, double *now, double *size)
+{
+    const bool led = stg__led(inc);
     double top = 0;
     double n = 0;
     *now = *size = 0;
     for (uint32_t i = 0; i < inc->carriers; i++)
-        top = fmax(top, (double)inc->carrier[i].level);
+        if (!led || leads(&inc->carrier[i]))
+            top = fmax(top, (double)inc->carrier[i].level);
     for (uint32_t i = 0; i < inc->carriers; i++) {
         const stg__carrier *c = &inc->carrier[i];
-        const stg__stream *s = c->is_edge ? stg__edge_stream(d, c->index, c->kind)
-                                          : stg__node_stream(d, c->index, c->kind);
-        if (isnan(s->plain) || (double)c->level < 0.5 * top)
+        const stg__stream *s = carrier_stream(d, c);
+        if (isnan(s->plain) || (led && !leads(c)) || (double)c->level < 0.5 * top)
             continue;
         *now += stg__clip(c->direction == UP ? s->plain : -s->plain, -2, 4);
         *size += (double)c->level;
@@ -307,8 +329,7 @@ static void follow(const stg_detector *d, stg__incident *inc)
 {
     for (uint32_t i = 0; i < inc->carriers; i++) {
         stg__carrier *c = &inc->carrier[i];
-        const stg__stream *s = c->is_edge ? stg__edge_stream(d, c->index, c->kind)
-                                          : stg__node_stream(d, c->index, c->kind);
+        const stg__stream *s = carrier_stream(d, c);
         if (isnan(s->plain))
             continue;
         const double z = stg__clip(c->direction == UP ? s->plain : -s->plain, 0, 4);

@@ -298,8 +298,19 @@ static void put_incident(const stg_detector *d, stg_report *r, const stg__incide
     put_items(d, r, ri, inc);
 }
 
-/* A harmless incident this old is what the session shall learn from. */
-#define MASK_BENIGN 240u
+/* Volume alone, or a harmless cause: the session shall soon learn from what it sees. */
+#define MASK_VOLUME 12u
+#define MASK_BENIGN 24u
+
+static bool masks(const stg_detector *d, const stg__incident *inc)
+{
+    const uint64_t age = d->windows - inc->opened_window;
+    if (!inc->id || inc->closed_window || inc->calm > 0)
+        return false;
+    if (!stg__led(inc))
+        return age <= MASK_VOLUME;
+    return !stg__benign(inc->class_id) || age <= MASK_BENIGN;
+}
 
 /* Nodes whose inputs are not what they would be without the incident. */
 static void fill_mask(const stg_detector *d, stg_report *r, const stg_graph *g)
@@ -308,13 +319,10 @@ static void fill_mask(const stg_detector *d, stg_report *r, const stg_graph *g)
     bool any = false;
     for (uint32_t i = 0; i < MAX_INCIDENTS; i++) {
         const stg__incident *inc = &d->incident[i];
-        if (!inc->id || inc->closed_window ||
-            (stg__benign(inc->class_id) && d->windows - inc->opened_window > MASK_BENIGN))
-            continue;
-        any = true;
-        for (uint32_t k = 0; k < inc->members; k++) {
+        for (uint32_t k = 0; masks(d, inc) && k < inc->members; k++) {
             const stg__member *m = &inc->member[k];
             d->node_flag[m->is_edge ? d->edge[m->index].dst : m->index] = 1;
+            any = true;
         }
     }
     for (uint32_t i = 0; any && i < d->nodes; i++)

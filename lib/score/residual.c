@@ -12,7 +12,6 @@
 #define HORIZON (HALF_LIFE / 0.69314718056) /* windows behind a level in the long run */
 #define OWN_RATE 0.15                       /* of a stream's own level of calls */
 #define SMALL 0.02
-#define MEAN_ERROR (OWN_RATE / (2 - OWN_RATE)) /* variance of a level learnt at OWN_RATE, in means */
 
 /* clang-format off */
 const stg__kind stg__kinds[KINDS] = {
@@ -131,13 +130,21 @@ static double ratio_of(const stg__stream *s)
     return (s->a + 0.2) / (s->b + 0.4);
 }
 
+/*
+ * Variance of a count: base x (1 + lump + disp x g), g = mean for a negative binomial and n - 1 for a
+ * beta-binomial; both laws then get the dispersion that has this variance.
+ */
+static double dispersion(double lump, double disp, double g)
+{
+    return g > 1e-9 ? disp + lump / g : disp;
+}
+
 static stg__residual rate_moments(const stg__stream *s, const stg__reading *in)
 {
     const bool known = in->forecast >= 0;
     double mu = known ? s->blend * in->forecast + (1 - (double)s->blend) * s->a : s->a;
-    /* a mean learnt from few calls is itself uncertain: kept off zero, and with a count's error */
     mu = fmax(mu, fmax(SMALL, (known ? 0.1 : 0.25) * s->b));
-    const double phi = (double)(known ? s->disp : s->disp_own) + MEAN_ERROR / mu;
+    const double phi = dispersion(s->lump, (double)(known ? s->disp : s->disp_own), mu);
     return (stg__residual){0, mu, mu, mu + phi * mu * mu, phi};
 }
 
@@ -145,10 +152,12 @@ static stg__residual ratio_moments(const stg__kind *k, const stg__stream *s, con
 {
     const double p = ratio_of(s);
     const double mean = in->n * p;
-    const double disp = s->disp;
-    if (k->law == LAW_SHARE && !s->part)
-        return (stg__residual){0, mean, mean, mean + disp * mean * mean, disp};
-    return (stg__residual){0, mean, mean, mean * (1 - p) * (1 + (in->n - 1) * disp), disp};
+    if (k->law == LAW_SHARE && !s->part) {
+        const double phi = dispersion(s->lump, s->disp, mean);
+        return (stg__residual){0, mean, mean, mean + phi * mean * mean, phi};
+    }
+    const double rho = fmin(0.9, dispersion(s->lump, s->disp, in->n - 1));
+    return (stg__residual){0, mean, mean, mean * (1 - p) * (1 + (in->n - 1) * rho), rho};
 }
 
 static stg__residual level_moments(const stg__kind *k, const stg__stream *s, const stg__reading *in)
@@ -198,24 +207,32 @@ bool stg__meaningful(bool is_edge, uint32_t kind, const stg__stream *s)
     return k->law == LAW_RATIO || !s->part || p < 0.98;
 }
 
-/* What one window adds to the moment equation of the dispersion: mean square beyond the law's own
- * variance, and the weight of the dispersion in it. */
+/* The law's own variance, without any dispersion, and what the dispersion is multiplied with. */
+double stg__base(const stg__kind *k, const stg__stream *s, const stg__reading *in, double mean)
+{
+    if (k->law == LAW_RATE || (k->law == LAW_SHARE && !s->part))
+        return mean;
+    return mean * (1 - mean / fmax(in->n, 1e-9));
+}
+
 double stg__square(const stg__kind *k, const stg__stream *s, const stg__reading *in, double mean)
 {
     if (k->law == LAW_RATE || (k->law == LAW_SHARE && !s->part))
-        return mean * mean;
-    return mean * (1 - mean / fmax(in->n, 1e-9)) * (in->n - 1);
+        return mean;
+    return fmax(in->n - 1, 0);
 }
 
-/* Moment estimate of a dispersion, one window's part; heavy windows are cut. */
-static void disp_learn(float *disp, double x, const stg__residual *r, double square, double rate)
+/* Moment estimate of the dispersion, one window's part; heavy windows are cut. */
+static void disp_learn(const stg__kind *k, stg__stream *s, float *disp, const stg__reading *in,
+                       const stg__residual *r, double rate)
 {
-    if (!(square > 0.01))
+    const double base = stg__base(k, s, in, r->mean);
+    const double g = stg__square(k, s, in, r->mean);
+    if (!(base * g > 0.01))
         return;
-    const double e = fmin((x - r->mean) * (x - r->mean), 25 * r->var);
-    const double base = r->var - *disp * square;
-    const double part = stg__clip((e - base) / square, -1, 2);
-    *disp = (float)stg__clip(*disp + rate * square / (1 + square) * (part - *disp), 0, 2);
+    const double e = fmin((in->x - r->mean) * (in->x - r->mean), 25 * r->var);
+    const double part = stg__clip((e / base - 1 - (double)s->lump) / g, -1, 2);
+    *disp = (float)stg__clip(*disp + rate * g / (1 + g) * (part - (double)*disp), 0, 2);
 }
 
 void stg__level_learn(const stg__kind *k, stg__stream *s, const stg__reading *in,
@@ -228,7 +245,7 @@ void stg__level_learn(const stg__kind *k, stg__stream *s, const stg__reading *in
         if (s->seen == 0)
             s->a = s->b = in->x;
         float *disp = in->forecast >= 0 ? &s->disp : &s->disp_own;
-        disp_learn(disp, in->x, r, stg__square(k, s, in, r->mean), fast);
+        disp_learn(k, s, disp, in, r, fast);
         s->a += OWN_RATE * (in->x - s->a);
         s->b += fmax(1 / HORIZON, 1.0 / (s->seen + 1.0)) * (in->x - s->b);
     } else if (k->law == LAW_LEVEL) {
@@ -242,7 +259,7 @@ void stg__level_learn(const stg__kind *k, stg__stream *s, const stg__reading *in
     } else {
         const double x = s->seen < 20 ? in->x : stg__clip(in->x, r->mean - cut, r->mean + cut);
         if (s->seen >= 20)
-            disp_learn(&s->disp, in->x, r, stg__square(k, s, in, r->mean), fast);
+            disp_learn(k, s, &s->disp, in, r, fast);
         s->a = s->a * keep + x;
         s->b = s->b * keep + in->n;
     }
@@ -276,8 +293,10 @@ const double stg__knot_level[KNOTS] = {.02, .10, .25, .40, .50, .60, .75, .90, .
 const double stg__knot_z[KNOTS] = {-2.0537489106, -1.2815515655, -.6744897502, -.2533471031, 0,
                                    .2533471031,   .6744897502,   1.2815515655, 2.0537489106};
 
-#define OUTER_SLOPE 0.5 /* least scale beyond the outer knots, in units of the law's own */
-#define INNER_SLOPE 0.02
+/* Least scales beyond the outer knots and between them, in units of the law's own: a stream that
+ * hardly ever moved is not judged finer than its law and its floor say. */
+#define OUTER_SLOPE 0.8
+#define INNER_SLOPE 0.8
 
 /* Keeps the knots apart, from the middle outwards. */
 void stg__knots_order(float knot[KNOTS])

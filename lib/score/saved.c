@@ -11,7 +11,7 @@
 #include "score_priv.h"
 
 #define VERSION 1
-#define FIELDS (15u + KNOTS)
+#define FIELDS (16u + KNOTS)
 #define POOL_FIELDS 14u
 #define NAME_MAX_BYTES 64
 
@@ -20,7 +20,7 @@ static void pack(const stg__stream *s, double *f)
     const double all[FIELDS - KNOTS] = {
         s->a, s->b, s->centre, (double)s->disp, (double)s->disp_own, (double)s->blend,
         (double)s->ar[0], (double)s->ar[1], (double)s->ar[2], (double)s->spread,
-        (double)s->kappa[UP], (double)s->kappa[DOWN], s->seen, s->active, s->part};
+        (double)s->kappa[UP], (double)s->kappa[DOWN], s->seen, s->active, s->part, (double)s->lump};
     memcpy(f, all, sizeof all);
     for (int i = 0; i < KNOTS; i++)
         f[FIELDS - KNOTS + i] = (double)s->knot[i];
@@ -32,7 +32,8 @@ static const struct {
     double hi;
 } ranges[FIELDS - KNOTS] = {{-1e18, 1e18}, {-1e18, 1e18}, {-1e18, 1e18}, {0, 1e9}, {0, 1e9},
                             {0, 1},        {-2, 2},       {-2, 2},       {-2, 2},  {0, 1e9},
-                            {1, 100},      {1, 100},      {0, 4e9},      {0, 1},   {0, 1}};
+                            {1, 100},      {1, 100},      {0, 4e9},      {0, 1},   {0, 1},
+                            {0, 1e6}};
 
 static bool in_range(const double *f)
 {
@@ -64,6 +65,7 @@ static bool unpack(stg__stream *s, const double *f)
     s->seen = (uint32_t)f[12];
     s->active = f[13] != 0;
     s->part = f[14] != 0;
+    s->lump = (float)f[15];
     for (int i = 0; i < KNOTS; i++)
         s->knot[i] = (float)f[FIELDS - KNOTS + i];
     return true;

@@ -98,6 +98,7 @@ typedef struct stg__stream {
     double centre;  /* level: mean of the regressor */
     float disp;     /* phi about the forecast, rho, or variance */
     float disp_own; /* rate: phi about the own level, for windows without forecast */
+    float lump;     /* calls come in lumps: variance grows by 1 + lump even where counts are small */
     float blend;    /* rate: weight of the forecast against the own level */
     float ar[3];   /* memory of the residual */
     float spread;  /* level: variance that goes with 1 / n */
@@ -348,6 +349,7 @@ stg__reading stg__read(const stg_detector *d, const stg__row *r, bool is_edge, u
 stg__residual stg__residual_of(const stg__kind *k, const stg__stream *s, const stg__reading *in,
                                double v);
 stg__residual stg__moments(const stg__kind *k, const stg__stream *s, const stg__reading *in);
+double stg__base(const stg__kind *k, const stg__stream *s, const stg__reading *in, double mean);
 bool stg__meaningful(bool is_edge, uint32_t kind, const stg__stream *s);
 double stg__square(const stg__kind *k, const stg__stream *s, const stg__reading *in, double mean);
 void stg__level_learn(const stg__kind *k, stg__stream *s, const stg__reading *in,
@@ -371,6 +373,7 @@ void stg__forget(stg_detector *d, bool is_edge, uint32_t index);
 
 /* incident.c */
 void stg__incidents_step(stg_detector *d);
+bool stg__led(const stg__incident *inc); /* by more than volume or failure */
 
 /* classify.c */
 void stg__features(stg_detector *d, stg__incident *inc);
