@@ -42,7 +42,9 @@ static bool entrance(const stg_detector *d, uint32_t edge)
 static double clients_of(const stg_detector *d, uint32_t e)
 {
     const double who = fmax(edge_up(d, e, E_TOP_CLIENT), edge_up(d, e, E_PER_CLIENT));
-    return fmax(0.8 * edge_up(d, e, E_NEW_GROUP), 0.7 * who);
+    const stg__stream *size = stg__edge_stream(d, e, E_BYTES_IN);
+    const double odd = size->active ? fabs((double)size->smooth) : 0;
+    return fmax(fmax(0.8 * edge_up(d, e, E_NEW_GROUP), 0.7 * who), 0.8 * odd);
 }
 
 /* Mean over the entrances of what a crowd moves on all of them. */
@@ -64,6 +66,22 @@ static void common(const stg_detector *d, double *clients, double *rate)
     }
 }
 
+/* What the edge's streams have gathered over time about calls that do not belong: log10. */
+static double gathered(const stg_detector *d, uint32_t e)
+{
+    const stg__stream *s = stg__edge_stream(d, e, 0);
+    double sum = 1;
+    for (uint32_t k = 0; k < E_KINDS; k++) {
+        const stg__kind *kind = stg__kind_of(true, k);
+        if (!s[k].active || kind->says == SAYS_VOLUME || kind->says == SAYS_FAILURE)
+            continue;
+        for (int side = UP; side <= DOWN; side++)
+            if (kind->directions & (1 << side))
+                sum += stg__evidence_mean(s[k].m[side]) * (double)kind->weight;
+    }
+    return log10(sum);
+}
+
 static double suspicion(const stg_detector *d, uint32_t e, double clients, double rate)
 {
     const double flow = fmax(edge_up(d, e, E_SHARE), 0.7 * fmax(0, edge_up(d, e, E_RATE) - rate));
@@ -71,7 +89,7 @@ static double suspicion(const stg_detector *d, uint32_t e, double clients, doubl
     const double fails = fmax(edge_up(d, e, E_LOGIN_FAILURES), 0.8 * edge_up(d, e, E_CLIENT_ERRORS));
     const double tries = fmax(fmax(1.2 * edge_up(d, e, E_INJECTIONS), fails),
                               0.6 * edge_up(d, e, E_PER_USER));
-    return sqrt(flow * flow + who * who + tries * tries);
+    return sqrt(flow * flow + who * who + tries * tries) + 0.6 * fmax(0, gathered(d, e) - 2);
 }
 
 static double hold_of(const stg_detector *d, uint32_t i)

@@ -15,15 +15,16 @@
 enum {
     F_RATE, F_SHARE, F_FACTOR, F_SPREAD, F_NEW, F_HEAVY, F_LOGIN_FAILS, F_LOGINS, F_PER_USER,
     F_REGISTERS, F_INJECTIONS, F_CLIENT_ERRORS, F_ERRORS, F_LATENCY, F_HOLD, F_RETRIES, F_TOTAL,
-    F_COSTLY, F_CHAIN, F_QUIET
+    F_COSTLY, F_CHAIN, F_QUIET, F_SIZE
 };
-_Static_assert(F_QUIET + 1 == FEATURES, "features");
+_Static_assert(F_SIZE + 1 == FEATURES, "features");
 
 /* The stream that shows a feature to people: kind of an edge, or of a node + 64. */
 static const uint8_t shown[FEATURES] = {
     E_RATE, E_SHARE, E_SHARE, E_RATE, E_NEW_GROUP, E_TOP_CLIENT, E_LOGIN_FAILURES, E_LOGINS,
     E_PER_USER, E_REGISTERS, E_INJECTIONS, E_CLIENT_ERRORS, E_ERRORS, E_LATENCY, 64 + N_WAITING,
     E_RETRIES, 64 + N_RATE, E_LATENCY, E_LATENCY, E_SHARE,
+    E_BYTES_IN,
 };
 
 typedef struct class_row {
@@ -37,33 +38,38 @@ typedef struct class_row {
 /* clang-format off */
 static const class_row rows[] = {
     {STG_CLASS_DDOS_VOLUMETRIC, "ddos_volumetric", "T1498.001 CAPEC-125", 0,
-     {[F_RATE] = .5f, [F_SHARE] = .6f, [F_FACTOR] = .6f, [F_TOTAL] = .4f, [F_NEW] = .3f, [F_COSTLY] = -.5f,
-      [F_HEAVY] = -.1f, [F_LOGINS] = -1, [F_REGISTERS] = -1, [F_INJECTIONS] = -.8f, [F_SPREAD] = -.8f}},
+     {[F_SIZE] = .3f, [F_RATE] = .5f, [F_SHARE] = .6f, [F_FACTOR] = .6f, [F_TOTAL] = .4f,
+      [F_NEW] = .3f, [F_COSTLY] = -.5f, [F_HEAVY] = -.1f, [F_LOGINS] = -1, [F_REGISTERS] = -1,
+      [F_INJECTIONS] = -.8f, [F_SPREAD] = -.8f}},
     {STG_CLASS_HTTP_FLOOD, "http_flood", "T1499.002 T1499.003 OAT-015 CAPEC-488", .5f,
-     {[F_RATE] = .4f, [F_SHARE] = .8f, [F_FACTOR] = .2f, [F_NEW] = .2f, [F_HEAVY] = .3f, [F_COSTLY] = .4f,
-      [F_LOGINS] = -1, [F_REGISTERS] = -1, [F_INJECTIONS] = -.8f, [F_SPREAD] = -.8f}},
+     {[F_SIZE] = .3f, [F_RATE] = .4f, [F_SHARE] = .8f, [F_FACTOR] = .2f, [F_NEW] = .2f,
+      [F_HEAVY] = .3f, [F_COSTLY] = .4f, [F_LOGINS] = -1, [F_REGISTERS] = -1,
+      [F_INJECTIONS] = -.8f, [F_SPREAD] = -.8f}},
     {STG_CLASS_SLOW_DOS, "slow_dos", "T1499.002 CAPEC-469", 0,
-     {[F_HOLD] = 1.4f, [F_SHARE] = -.4f, [F_RATE] = -.4f, [F_LATENCY] = -.2f, [F_ERRORS] = -.1f,
-      [F_SPREAD] = -.6f, [F_RETRIES] = -.2f}},
+     {[F_SIZE] = -.2f, [F_HOLD] = 1.4f, [F_SHARE] = -.4f, [F_RATE] = -.4f, [F_LATENCY] = -.2f,
+      [F_ERRORS] = -.1f, [F_SPREAD] = -.6f, [F_RETRIES] = -.2f}},
     {STG_CLASS_BRUTE_FORCE, "brute_force", "T1110.001 OAT-007", 0,
-     {[F_LOGIN_FAILS] = .8f, [F_LOGINS] = .6f, [F_PER_USER] = 1, [F_HEAVY] = .4f, [F_SPREAD] = -.8f}},
+     {[F_SIZE] = .2f, [F_LOGIN_FAILS] = .8f, [F_LOGINS] = .6f, [F_PER_USER] = 1,
+      [F_HEAVY] = .4f, [F_SPREAD] = -.8f}},
     {STG_CLASS_CRED_STUFFING, "cred_stuffing", "T1110.004 OAT-008 CAPEC-600", .5f,
-     {[F_LOGIN_FAILS] = .8f, [F_LOGINS] = .6f, [F_PER_USER] = -.5f, [F_NEW] = .2f, [F_SPREAD] = -.8f}},
+     {[F_SIZE] = .2f, [F_LOGIN_FAILS] = .8f, [F_LOGINS] = .6f, [F_PER_USER] = -.5f,
+      [F_NEW] = .2f, [F_SPREAD] = -.8f}},
     {STG_CLASS_BOT_REGISTRATION, "bot_registration", "OAT-019", 0,
-     {[F_REGISTERS] = 1.5f, [F_NEW] = .2f, [F_SPREAD] = -.8f}},
+     {[F_SIZE] = .3f, [F_REGISTERS] = 1.5f, [F_NEW] = .2f, [F_SPREAD] = -.8f}},
     {STG_CLASS_INJECTION, "injection", "T1190 CAPEC-63 CAPEC-66", 0,
      {[F_INJECTIONS] = 1.6f, [F_CLIENT_ERRORS] = .2f, [F_SPREAD] = -.3f}},
     {STG_CLASS_FLASH_CROWD, "flash_crowd", "", 0,
-     {[F_SPREAD] = 1.2f, [F_TOTAL] = .8f, [F_QUIET] = .6f, [F_NEW] = .1f, [F_FACTOR] = -.4f,
-      [F_INJECTIONS] = -1, [F_LOGIN_FAILS] = -.4f, [F_HOLD] = -.1f}},
+     {[F_SIZE] = -.5f, [F_SPREAD] = 1.2f, [F_TOTAL] = .8f, [F_QUIET] = .6f, [F_NEW] = .1f,
+      [F_FACTOR] = -.4f, [F_INJECTIONS] = -1, [F_LOGIN_FAILS] = -.4f, [F_HOLD] = -.1f}},
     {STG_CLASS_DEPLOY, "deploy", "", 0,
-     {[F_LATENCY] = .5f, [F_ERRORS] = .5f, [F_RETRIES] = .1f, [F_CHAIN] = -.6f, [F_SHARE] = -.4f,
-      [F_NEW] = -.4f, [F_HOLD] = -.2f, [F_SPREAD] = -.4f}},
+     {[F_SIZE] = -.4f, [F_LATENCY] = .5f, [F_ERRORS] = .5f, [F_RETRIES] = .1f,
+      [F_CHAIN] = -.6f, [F_SHARE] = -.4f, [F_NEW] = -.4f, [F_HOLD] = -.2f, [F_SPREAD] = -.4f}},
     {STG_CLASS_CASCADE, "cascade", "", 0,
-     {[F_LATENCY] = .8f, [F_ERRORS] = .2f, [F_CHAIN] = .6f, [F_SHARE] = -.5f, [F_RATE] = -.3f, [F_NEW] = -.4f,
-      [F_HOLD] = -.1f, [F_SPREAD] = -.3f}},
+     {[F_SIZE] = -.4f, [F_LATENCY] = .8f, [F_ERRORS] = .2f, [F_CHAIN] = .6f, [F_SHARE] = -.5f,
+      [F_RATE] = -.3f, [F_NEW] = -.4f, [F_HOLD] = -.1f, [F_SPREAD] = -.3f}},
     {STG_CLASS_RETRY_STORM, "retry_storm", "", -.5f,
-     {[F_RETRIES] = 1.2f, [F_ERRORS] = .4f, [F_SHARE] = -.3f, [F_NEW] = -.4f, [F_SPREAD] = -.3f}},
+     {[F_SIZE] = -.3f, [F_RETRIES] = 1.2f, [F_ERRORS] = .4f, [F_SHARE] = -.3f, [F_NEW] = -.4f,
+      [F_SPREAD] = -.3f}},
 };
 /* clang-format on */
 #define ROWS (sizeof rows / sizeof *rows)
@@ -133,15 +139,12 @@ static double costliness(const stg_detector *d, uint32_t target)
     return stg__clip(3 * (latency_level(d, target) - sum / n), -4, 4);
 }
 
-static void surroundings(const stg_detector *d, float f[FEATURES])
+static void entrances(const stg_detector *d, float f[FEATURES])
 {
     double risen = 0;
     double n = 0;
     double mix = 0;
     for (uint32_t e = 0; e < d->edges; e++) {
-        f[F_RETRIES] = fmaxf(f[F_RETRIES], (float)edge_z(d, e, E_RETRIES));
-        f[F_ERRORS] = fmaxf(f[F_ERRORS], (float)edge_z(d, e, E_ERRORS));
-        f[F_LATENCY] = fmaxf(f[F_LATENCY], (float)edge_z(d, e, E_LATENCY));
         if (!stg__ingress(d, e) || !stg__edge_stream(d, e, E_RATE)->active)
             continue;
         n++;
@@ -151,16 +154,45 @@ static void surroundings(const stg_detector *d, float f[FEATURES])
     if (n > 2)
         f[F_SPREAD] = (float)stg__clip(12 * (risen / n - 0.3), -2, 8);
     f[F_QUIET] = (float)stg__clip(4 - mix, -4, 4);
+}
+
+static void most(float *f, double z)
+{
+    *f = fmaxf(*f, (float)z);
+}
+
+/* Failures and held connections at the incident's own nodes: elsewhere there is always something. */
+static void surroundings(stg_detector *d, const stg__incident *inc, float f[FEATURES])
+{
     double chain = 0;
-    for (uint32_t i = 1; i < d->nodes; i++) {
-        f[F_HOLD] = fmaxf(f[F_HOLD], (float)fmax(node_z(d, i, N_WAITING), node_z(d, i, N_HEADER_AGE)));
-        f[F_HOLD] = fmaxf(f[F_HOLD], (float)node_z(d, i, N_CONN_AGE));
-        f[F_HOLD] = fmaxf(f[F_HOLD], (float)(0.7 * node_z(d, i, N_BUSY)));
-        f[F_LATENCY] = fmaxf(f[F_LATENCY], (float)node_z(d, i, N_EXCLUSIVE));
+    memset(d->node_flag, 0, d->nodes);
+    for (uint32_t i = 0; i < inc->members; i++) {
+        const stg__member *m = &inc->member[i];
+        if (m->is_edge)
+            d->node_flag[d->edge[m->index].dst] = 1;
+        else
+            d->node_flag[m->index] = 1;
     }
-    for (uint32_t e = 0; e < d->edges; e++)
+    if (inc->target_node != UINT32_MAX)
+        d->node_flag[inc->target_node] = 1;
+    for (uint32_t e = 0; e < d->edges; e++) {
+        if (!d->node_flag[d->edge[e].dst])
+            continue;
+        most(&f[F_RETRIES], edge_z(d, e, E_RETRIES));
+        most(&f[F_ERRORS], edge_z(d, e, E_ERRORS));
+        most(&f[F_LATENCY], edge_z(d, e, E_LATENCY));
         chain += edge_z(d, e, E_LATENCY) > 2;
+    }
     f[F_CHAIN] = (float)stg__clip(chain - 2, -2, 4);
+    for (uint32_t i = 1; i < d->nodes; i++) {
+        if (!d->node_flag[i])
+            continue;
+        most(&f[F_LATENCY], node_z(d, i, N_EXCLUSIVE));
+        if (i != inc->target_node && inc->mood != FAMILY_HOLD)
+            continue;
+        most(&f[F_HOLD], fmax(node_z(d, i, N_WAITING), node_z(d, i, N_HEADER_AGE)));
+        most(&f[F_HOLD], fmax(node_z(d, i, N_CONN_AGE), 0.7 * node_z(d, i, N_BUSY)));
+    }
 }
 
 void stg__features(stg_detector *d, stg__incident *inc)
@@ -186,18 +218,36 @@ void stg__features(stg_detector *d, stg__incident *inc)
         if (s->expected > 0 && s->observed > 0)
             f[F_FACTOR] = (float)stg__clip(2 * log2((double)s->observed / (double)s->expected), -4, 8);
     }
-    surroundings(d, f);
+    f[F_SIZE] = (float)fabs(edge_z(d, e, E_BYTES_IN));
+    entrances(d, f);
+    surroundings(d, inc, f);
     for (int i = 0; i < FEATURES; i++)
         inc->feature[i] = fmaxf(f[i], inc->state == STG_INCIDENT_OPEN && inc->opened_window == d->windows
                                           ? f[i] : FORGET * inc->feature[i] + (1 - FORGET) * f[i]);
 }
 
-static void softmax(const float f[FEATURES], double p[ROWS])
+/* What an incident is about rules out most classes: a pile of connections is no flood. */
+static double fits(uint32_t class_id, uint32_t mood)
+{
+    switch (class_id) {
+    case STG_CLASS_SLOW_DOS:
+        return mood == FAMILY_HOLD ? 1 : mood == FAMILY_FLOW ? -1.5 : -3;
+    case STG_CLASS_DEPLOY:
+    case STG_CLASS_CASCADE:
+        return mood == FAMILY_FAILURE ? 1 : -2;
+    case STG_CLASS_RETRY_STORM:
+        return mood == FAMILY_FAILURE ? 1 : 0;
+    default:
+        return mood == FAMILY_FLOW ? 1 : -2;
+    }
+}
+
+static void softmax(const float f[FEATURES], uint32_t mood, double p[ROWS])
 {
     double top = -1e9;
     double sum = 0;
     for (size_t i = 0; i < ROWS; i++) {
-        p[i] = (double)rows[i].bias;
+        p[i] = (double)rows[i].bias + fits(rows[i].id, mood);
         for (int k = 0; k < FEATURES; k++)
             p[i] += (double)(rows[i].w[k] * f[k]);
         top = fmax(top, p[i]);
@@ -262,7 +312,7 @@ void stg__classify(stg_detector *d, stg__incident *inc)
 {
     double p[ROWS];
     size_t best = 0;
-    softmax(inc->feature, p);
+    softmax(inc->feature, inc->mood, p);
     for (size_t i = 1; i < ROWS; i++)
         if (p[i] > p[best])
             best = i;

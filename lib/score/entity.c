@@ -66,6 +66,8 @@ static int32_t grow_nodes(stg_detector *d)
     STG_RETURN_IF_ERROR(grow(d->ctx, &d->node_name, cap, sizeof *d->node_name));
     STG_RETURN_IF_ERROR(grow(d->ctx, &d->node_flag, cap, sizeof *d->node_flag));
     STG_RETURN_IF_ERROR(grow(d->ctx, &d->gateway, cap, sizeof *d->gateway));
+    STG_RETURN_IF_ERROR(grow(d->ctx, &d->node_mark, cap, sizeof *d->node_mark));
+    STG_RETURN_IF_ERROR(grow(d->ctx, &d->node_reach, cap, sizeof *d->node_reach));
     STG_RETURN_IF_ERROR(grow(d->ctx, &d->node_excess, cap, sizeof *d->node_excess));
     STG_RETURN_IF_ERROR(grow(d->ctx, &d->node_stream, cap, sizeof *d->node_stream * N_KINDS));
     d->node_cap = cap;
@@ -220,6 +222,8 @@ void stg__entity_free(stg_detector *d)
     stg__free(d->ctx, d->node_name);
     stg__free(d->ctx, d->node_flag);
     stg__free(d->ctx, d->gateway);
+    stg__free(d->ctx, d->node_mark);
+    stg__free(d->ctx, d->node_reach);
     stg__free(d->ctx, d->node_excess);
     stg__free(d->ctx, d->node_stream);
     stg__free(d->ctx, d->node_of);

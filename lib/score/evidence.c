@@ -41,43 +41,75 @@ static void step_direction(stg__stream *s, int side)
     s->rise[side] = stg__evidence_mean(s->m[side]) > 2 ? s->rise[side] + 1 : 0;
 }
 
+static void no_reading(stg__stream *s)
+{
+    stg__forget_last(s); /* missing is not zero: evidence stays as it is */
+    s->fresh = 0;
+    s->score[UP] = s->score[DOWN] = 0;
+    s->observed = s->expected = s->plain = NAN;
+    s->smooth *= (float)(1 - SMOOTH);
+}
+
+/* From a residual to scores and evidence. */
+static void weigh(stg_detector *d, const stg__kind *k, stg__stream *s, double z)
+{
+    s->fresh = 1;
+    s->white = (float)stg__whiten(s, z);
+    s->w = (float)stg__standardise(s, (double)s->white);
+    s->plain = (float)stg__standardise(s, z * sqrt(1 - stg__memory(s) * stg__memory(s)));
+    s->smooth += (float)SMOOTH * (s->plain - s->smooth);
+    if (!s->active)
+        return;
+    stg__calib_score(&d->calib[k - stg__kinds], s->w,
+                     stg__uniform_at(d->opts.seed, s->hash ^ 0xA5A5u, d->row.start_ns), s->score);
+    for (int side = UP; side <= DOWN; side++)
+        if (k->directions & (1 << side))
+            step_direction(s, side);
+}
+
 static void judge_stream(stg_detector *d, bool is_edge, uint32_t index, uint32_t kind)
 {
     const stg__kind *k = stg__kind_of(is_edge, kind);
-    const stg__calib *c = &d->calib[is_edge ? N_KINDS + kind : kind];
     stg__stream *s = is_edge ? stg__edge_stream(d, index, kind) : stg__node_stream(d, index, kind);
     const stg__reading in = stg__read(d, &d->row, is_edge, index, kind, s);
-    s->fresh = 0;
     if (!in.ok) {
-        stg__forget_last(s); /* missing is not zero: evidence stays as it is */
-        s->score[UP] = s->score[DOWN] = 0;
-        s->observed = s->expected = s->plain = NAN;
-        s->smooth *= (float)(1 - SMOOTH);
+        no_reading(s);
         return;
     }
     const double v = stg__uniform_at(d->opts.seed, s->hash, d->row.start_ns);
     const stg__residual r = stg__residual_of(k, s, &in, v);
-    s->fresh = 1;
-    s->white = (float)stg__whiten(s, r.z);
-    s->w = (float)stg__standardise(s, (double)s->white);
     s->observed = (float)in.shown;
     s->expected = (float)r.expected;
-    s->plain = (float)stg__standardise(s, r.z * sqrt(1 - stg__memory(s) * stg__memory(s)));
-    s->smooth += (float)SMOOTH * (s->plain - s->smooth);
-    if (!s->active)
-        return;
-    stg__calib_score(c, s->w, stg__uniform_at(d->opts.seed, s->hash ^ 0xA5A5u, d->row.start_ns),
-                     s->score);
-    for (int side = UP; side <= DOWN; side++)
-        if (k->directions & (1 << side))
-            step_direction(s, side);
+    weigh(d, k, s, r.z);
+}
+
+/* What the streams of an edge say together. */
+static void judge_joint(stg_detector *d, uint32_t edge)
+{
+    stg__stream *s = stg__edge_stream(d, edge, 0);
+    double sum = 0;
+    double square = 0;
+    for (uint32_t k = 0; k < E_TOGETHER; k++) {
+        double weight;
+        if (!s[k].active || !s[k].fresh)
+            continue;
+        sum += stg__joint_part(k, s[k].score, &weight);
+        square += weight * weight;
+    }
+    if (s[E_SHARE].fresh && s[E_SHARE].active)
+        weigh(d, &stg__kinds[N_KINDS + E_TOGETHER], &s[E_TOGETHER], sum / sqrt(square));
+    else
+        no_reading(&s[E_TOGETHER]);
 }
 
 static void entity_judge(stg_detector *d, bool is_edge, uint32_t index)
 {
     const uint32_t kinds = is_edge ? E_KINDS : N_KINDS;
     for (uint32_t k = 0; k < kinds; k++)
-        judge_stream(d, is_edge, index, k);
+        if (stg__kind_of(is_edge, k)->law != LAW_JOINT)
+            judge_stream(d, is_edge, index, k);
+    if (is_edge)
+        judge_joint(d, index);
 }
 
 void stg__judge(stg_detector *d)
@@ -160,26 +192,35 @@ static bool feeds(const stg_detector *d, const stg__calib *c, const stg__stream 
     return (d->windows + s->hash) % every == 0;
 }
 
+static void learn_level(const stg__kind *k, stg__stream *s, const stg__reading *in)
+{
+    if (s->frozen) {
+        if (k->law == LAW_RATE) /* the day goes on: the own level follows, slower */
+            s->a += FROZEN_RATE * (in->x - s->a);
+        return;
+    }
+    const stg__residual r = stg__moments(k, s, in);
+    stg__level_learn(k, s, in, &r);
+}
+
 static void learn_stream(stg_detector *d, bool is_edge, uint32_t index, uint32_t kind)
 {
     const stg__kind *k = stg__kind_of(is_edge, kind);
-    stg__calib *c = &d->calib[is_edge ? N_KINDS + kind : kind];
+    stg__calib *c = &d->calib[k - stg__kinds];
     stg__stream *s = is_edge ? stg__edge_stream(d, index, kind) : stg__node_stream(d, index, kind);
     if (!s->fresh)
         return;
-    const stg__reading in = stg__read(d, &d->row, is_edge, index, kind, s);
-    if (s->frozen) { /* the day goes on: a stream's own level of calls follows at a slower pace */
-        if (k->law == LAW_RATE)
-            s->a += FROZEN_RATE * (in.x - s->a);
-        return;
+    if (k->law != LAW_JOINT) {
+        const stg__reading in = stg__read(d, &d->row, is_edge, index, kind, s);
+        learn_level(k, s, &in);
     }
-    const stg__residual r = stg__moments(k, s, &in);
-    stg__level_learn(k, s, &in, &r);
+    if (s->frozen)
+        return;
     s->seen++;
     if (s->active || s->seen >= WARM)
         stg__knots_learn(s);
     if (s->active ? feeds(d, c, s) : s->seen > WARM / 2)
-        stg__calib_add(c, s->w);
+        stg__calib_add(c, (double)s->w);
     if (!s->active && s->seen >= WARM && c->ready && stg__meaningful(is_edge, kind, s)) {
         s->active = 1;
         c->streams++;

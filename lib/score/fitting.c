@@ -22,6 +22,8 @@ typedef struct fit_room {
     double *work;     /* [windows] */
     float *w;         /* [streams][windows], NaN: none */
     double *pool;     /* [CALIB_MAX] */
+    float *joint;     /* [edges][windows] sum of scores */
+    float *square;    /* and of the squares of their weights */
 } fit_room;
 
 static bool meaningful_share(stg__stream *s, const fit_room *f)
@@ -459,24 +461,80 @@ static void fit_pool(stg_detector *d, bool is_edge, uint32_t kind, fit_room *f, 
     }
 }
 
+/* Adds a kind's scores to what the streams of each edge say together. */
+static void add_joint(const stg_detector *d, uint32_t kind, fit_room *f)
+{
+    const stg__calib *c = &d->calib[N_KINDS + kind];
+    for (uint32_t e = 0; e < d->edges; e++) {
+        const stg__stream *s = stg__edge_stream(d, e, kind);
+        const size_t at = (size_t)e * f->windows;
+        uint32_t t = 0;
+        for (const stg__row *row = d->first; s->active && row; row = row->next, t++) {
+            float score[2];
+            double weight;
+            if (isnan(f->w[at + t])) {
+                if (kind == E_SHARE) /* without a share there is nothing to go by */
+                    f->joint[at + t] = NAN;
+                continue;
+            }
+            stg__calib_score(c, (double)f->w[at + t],
+                             stg__uniform_at(d->opts.seed, s->hash ^ 0xA5A5u, row->start_ns), score);
+            f->joint[at + t] += (float)stg__joint_part(kind, score, &weight);
+            f->square[at + t] += (float)(weight * weight);
+        }
+    }
+}
+
+static void fit_together(stg_detector *d, fit_room *f)
+{
+    for (uint32_t e = 0; e < d->edges; e++) {
+        stg__stream *s = stg__edge_stream(d, e, E_TOGETHER);
+        const size_t at = (size_t)e * f->windows;
+        stg__stream_init(s);
+        for (uint32_t t = 0; t < f->windows; t++) {
+            const double z = (double)f->joint[at + t] / sqrt((double)f->square[at + t]);
+            f->z[t] = f->square[at + t] > 0 ? z : NAN;
+            s->seen += !isnan(f->z[t]);
+        }
+        fit_memory(s, f);
+        fit_knots(s, f, f->w + at);
+        s->active = s->seen >= WARM && stg__edge_stream(d, e, E_SHARE)->active;
+    }
+    fit_pool(d, true, E_TOGETHER, f, d->edges);
+}
+
 static void fit_kind(stg_detector *d, bool is_edge, uint32_t kind, fit_room *f)
 {
     const uint32_t count = is_edge ? d->edges : d->nodes;
+    if (is_edge && kind == E_TOGETHER) {
+        fit_together(d, f);
+        return;
+    }
     for (uint32_t i = 0; i < count; i++)
         fit_stream(d, is_edge, i, kind, f, f->w + (size_t)i * f->windows);
     fit_pool(d, is_edge, kind, f, count);
+    if (is_edge)
+        add_joint(d, kind, f);
+}
+
+static bool take_room(stg_detector *d, fit_room *f)
+{
+    const size_t most = d->nodes > d->edges ? d->nodes : d->edges;
+    f->windows = d->learnt;
+    f->in = (stg__reading *)stg__calloc(d->ctx, f->windows, sizeof *f->in);
+    f->z = (double *)stg__calloc(d->ctx, f->windows, sizeof *f->z);
+    f->work = (double *)stg__calloc(d->ctx, f->windows, sizeof *f->work);
+    f->w = (float *)stg__calloc(d->ctx, most * f->windows, sizeof *f->w);
+    f->pool = (double *)stg__calloc(d->ctx, (size_t)CALIB_MAX, sizeof *f->pool);
+    f->joint = (float *)stg__calloc(d->ctx, (size_t)d->edges * f->windows + 1, sizeof *f->joint);
+    f->square = (float *)stg__calloc(d->ctx, (size_t)d->edges * f->windows + 1, sizeof *f->square);
+    return f->in && f->z && f->work && f->w && f->pool && f->joint && f->square;
 }
 
 int32_t stg__fit(stg_detector *d)
 {
-    fit_room f = {.windows = d->learnt};
-    const size_t most = d->nodes > d->edges ? d->nodes : d->edges;
-    f.in = (stg__reading *)stg__calloc(d->ctx, f.windows, sizeof *f.in);
-    f.z = (double *)stg__calloc(d->ctx, f.windows, sizeof *f.z);
-    f.work = (double *)stg__calloc(d->ctx, f.windows, sizeof *f.work);
-    f.w = (float *)stg__calloc(d->ctx, most * f.windows, sizeof *f.w);
-    f.pool = (double *)stg__calloc(d->ctx, (size_t)CALIB_MAX, sizeof *f.pool);
-    const bool room = f.in && f.z && f.work && f.w && f.pool;
+    fit_room f = {0};
+    const bool room = take_room(d, &f);
     if (room) {
         for (uint32_t k = 0; k < N_KINDS; k++)
             fit_kind(d, false, k, &f);
@@ -488,5 +546,7 @@ int32_t stg__fit(stg_detector *d)
     stg__free(d->ctx, f.work);
     stg__free(d->ctx, f.w);
     stg__free(d->ctx, f.pool);
+    stg__free(d->ctx, f.joint);
+    stg__free(d->ctx, f.square);
     return room ? STG_OK : STG_E_NOMEM;
 }

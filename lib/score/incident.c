@@ -37,35 +37,65 @@ static bool hub(const stg_detector *d, uint32_t node)
     return node == 0 || d->gateway[node];
 }
 
-enum { NEAR_NO, NEAR_HUB, NEAR };
+enum { NEAR_NO, NEAR_CALL, NEAR_HUB, NEAR };
 
-/* Do two entities share a node, and is it one that everything passes through? */
-static int near_entity(const stg_detector *d, const stg__member *m, bool is_edge, uint32_t index)
+static void ends(const stg_detector *d, bool is_edge, uint32_t index, uint32_t node[2])
 {
-    uint32_t a[2] = {m->index, m->index};
-    uint32_t b[2] = {index, index};
-    int near = NEAR_NO;
-    if (m->is_edge) {
-        a[0] = d->edge[m->index].src;
-        a[1] = d->edge[m->index].dst;
-    }
-    if (is_edge) {
-        b[0] = d->edge[index].src;
-        b[1] = d->edge[index].dst;
-    }
-    for (int i = 0; i < 4; i++)
-        if (a[i / 2] == b[i % 2])
-            near = hub(d, a[i / 2]) && near < NEAR ? NEAR_HUB : NEAR;
-    return near;
+    node[0] = is_edge ? d->edge[index].src : index;
+    node[1] = is_edge ? d->edge[index].dst : index;
 }
 
-static int near_incident(const stg_detector *d, const stg__incident *inc, bool is_edge,
-                         uint32_t index)
+/* Marks an incident's nodes; the reach of the marks is worked out when it is asked for. */
+static void mark(stg_detector *d, const stg__incident *inc, bool is_edge, uint32_t index)
 {
+    uint32_t node[2];
+    const uint32_t bit = 1u << (inc - d->incident);
+    ends(d, is_edge, index, node);
+    d->node_mark[node[0]] |= bit;
+    d->node_mark[node[1]] |= bit;
+    d->reach_known = false;
+}
+
+static void mark_all(stg_detector *d)
+{
+    memset(d->node_mark, 0, d->nodes * sizeof *d->node_mark);
+    for (uint32_t i = 0; i < MAX_INCIDENTS; i++)
+        for (uint32_t k = 0; open_now(&d->incident[i]) && k < d->incident[i].members; k++)
+            mark(d, &d->incident[i], d->incident[i].member[k].is_edge, d->incident[i].member[k].index);
+    d->reach_known = false;
+}
+
+/* Marks one call further, not by way of outside: everything would be near everything. */
+static void find_reach(stg_detector *d)
+{
+    memset(d->node_reach, 0, d->nodes * sizeof *d->node_reach);
+    for (uint32_t e = 0; e < d->edges; e++) {
+        const stg__edge_id *id = &d->edge[e];
+        if (id->src == 0)
+            continue;
+        d->node_reach[id->src] |= d->node_mark[id->dst];
+        d->node_reach[id->dst] |= d->node_mark[id->src];
+    }
+    d->reach_known = true;
+}
+
+/* How near an entity stands to an incident: by a node of its own, by one that everything passes
+ * through, or by a call between their nodes. */
+static int near_incident(stg_detector *d, const stg__incident *inc, bool is_edge, uint32_t index)
+{
+    uint32_t node[2];
     int near = NEAR_NO;
-    for (uint32_t i = 0; i < inc->members && near < NEAR; i++) {
-        const int n = near_entity(d, &inc->member[i], is_edge, index);
-        near = n > near ? n : near;
+    const uint32_t bit = 1u << (inc - d->incident);
+    ends(d, is_edge, index, node);
+    if (!d->reach_known)
+        find_reach(d);
+    for (int i = 0; i < 2; i++) {
+        if (d->node_mark[node[i]] & bit) {
+            const int how = hub(d, node[i]) ? NEAR_HUB : NEAR;
+            near = how > near ? how : near;
+        } else if (d->node_reach[node[i]] & bit && near < NEAR_CALL) {
+            near = NEAR_CALL;
+        }
     }
     return near;
 }
@@ -87,7 +117,7 @@ static uint32_t explained(const stg_detector *d, const stg__incident *inc)
     return bits;
 }
 
-static bool joins(const stg_detector *d, const stg__incident *inc, bool is_edge, uint32_t index,
+static bool joins(stg_detector *d, const stg__incident *inc, bool is_edge, uint32_t index,
                   uint32_t says)
 {
     const int near = near_incident(d, inc, is_edge, index);
@@ -98,7 +128,7 @@ static bool joins(const stg_detector *d, const stg__incident *inc, bool is_edge,
         return (says & ~explained(d, inc)) == 0;
     if (d->windows - inc->joined_window <= JOIN && d->windows - inc->opened_window <= YOUNG)
         return true;
-    return near == NEAR || (says & ~symptoms) == 0;
+    return near == NEAR || (near == NEAR_HUB && (says & ~symptoms) == 0);
 }
 
 static void add_carrier(stg__incident *inc, bool is_edge, uint32_t index, uint32_t kind, int side,
@@ -160,6 +190,7 @@ static void join(stg_detector *d, stg__incident *inc, bool is_edge, uint32_t ind
     if (!m && inc->members < MAX_MEMBERS) {
         m = &inc->member[inc->members++];
         *m = (stg__member){index, is_edge, 0, 0};
+        mark(d, inc, is_edge, index);
         inc->joined_window = d->windows;
     }
     if (m) {
@@ -376,6 +407,7 @@ static void recover(stg_detector *d, stg__incident *inc)
 static void alarms(stg_detector *d)
 {
     d->largest = 0;
+    mark_all(d);
     for (uint32_t kind = 0; kind < 2; kind++) {
         const uint32_t count = kind ? d->edges : d->nodes;
         for (uint32_t i = 0; i < count; i++) {

@@ -38,9 +38,10 @@ const stg__kind stg__kinds[KINDS] = {
     {"top_client_calls", LAW_LEVEL, DIR_UP, SAYS_CLIENTS, EC_TOP_CLIENT, EC_CALLS, 1, 1, 3, .15f, 0, 0},
     {"calls_per_client", LAW_LEVEL, DIR_UP, SAYS_CLIENTS, EC_CALLS, EC_CLIENTS, 1, 1, 3, .1f, 0, 0},
     {"logins_per_user", LAW_LEVEL, DIR_UP, SAYS_ABUSE, EC_LOGINS, EC_USERS, 1, .5f, 3, .1f, 0, 0},
-    {"bytes_in", LAW_LEVEL, DIR_UP, SAYS_ABUSE, EC_BYTES_IN, EC_CALLS, 0, .3f, 1, .05f, .1f, 1},
-    {"bytes_out", LAW_LEVEL, DIR_UP, SAYS_ABUSE, EC_BYTES_OUT, EC_CALLS, 0, .3f, 1, .05f, .2f, 1},
+    {"bytes_in", LAW_LEVEL, DIR_BOTH, SAYS_CLIENTS, EC_BYTES_IN, EC_CALLS, 0, 1, 1, .03f, .1f, 1},
+    {"bytes_out", LAW_LEVEL, DIR_BOTH, SAYS_CLIENTS, EC_BYTES_OUT, EC_CALLS, 0, .3f, 1, .05f, .2f, 1},
     {"p50_us", LAW_LEVEL, DIR_UP, SAYS_FAILURE, EC_P50, EC_CALLS, 0, .3f, 1, .15f, .5f, 0},
+    {"together", LAW_JOINT, DIR_UP, SAYS_CLIENTS, EC_CALLS, EC_CALLS, 0, 2, 1, 0, 0, 0},
 };
 /* clang-format on */
 
@@ -88,6 +89,15 @@ static void read_level(const stg__kind *k, stg__reading *in, double value, doubl
     }
 }
 
+/* One old connection is an idle spare; ages count by how many more there are. */
+static double held(const stg__row *r, uint32_t index, uint32_t kind)
+{
+    const double waiting = node_at(r, NC_WAITING, index);
+    const double busy = fmax(node_at(r, NC_ACTIVE, index), node_at(r, NC_IN_FLIGHT, index));
+    const double n = (isnan(waiting) ? 0 : waiting) + (kind == N_CONN_AGE && busy > 0 ? busy : 0);
+    return fmax(n - 1, 0);
+}
+
 stg__reading stg__read(const stg_detector *d, const stg__row *r, bool is_edge, uint32_t index,
                        uint32_t kind, const stg__stream *s)
 {
@@ -104,6 +114,8 @@ stg__reading stg__read(const stg_detector *d, const stg__row *r, bool is_edge, u
             in.x = fmax(in.x, node_at(r, NC_ACTIVE, index));
     }
     in.shown = in.x;
+    if (!is_edge && (kind == N_CONN_AGE || kind == N_HEADER_AGE))
+        in.x *= held(r, index, kind);
     in.n = n;
     switch (k->law) {
     case LAW_RATE:
@@ -116,6 +128,8 @@ stg__reading stg__read(const stg_detector *d, const stg__row *r, bool is_edge, u
         if (in.ok && (k->law == LAW_RATIO || s->part) && in.x > n)
             in.x = n;
         break;
+    case LAW_JOINT:
+        break; /* made of other streams' scores */
     default:
         in.ok = in.x >= 0 && n >= 0;
         if (in.ok)
@@ -193,12 +207,32 @@ stg__residual stg__residual_of(const stg__kind *k, const stg__stream *s, const s
     return r;
 }
 
+/*
+ * A weak attack moves several streams of its edge a little. Their scores are added with these weights
+ * and the sum is calibrated like any other residual, so that it does not matter how they depend on
+ * each other. Sizes count both ways: tools write requests of their own length.
+ */
+double stg__joint_part(uint32_t kind, const float score[2], double *weight)
+{
+    static const float weights[E_KINDS] = {
+        [E_SHARE] = 1,       [E_NEW_GROUP] = .6f, [E_TOP_CLIENT] = .7f,      [E_PER_CLIENT] = .5f,
+        [E_BYTES_IN] = .8f,  [E_PER_USER] = .5f,  [E_LOGIN_FAILURES] = .7f,  [E_CLIENT_ERRORS] = .4f,
+    };
+    double z = (double)score[UP];
+    *weight = (double)weights[kind];
+    if (kind == E_BYTES_IN) { /* normal score of the two-sided p */
+        const double p = 2 * stg__normal_cdf(-fabs(z));
+        z = -stg__normal_quantile(fmin(p, 1 - 1e-9));
+    }
+    return *weight * stg__clip(z, -2.5, 4);
+}
+
 /* A ratio that is always none or all tells nothing where it is a property of the route. */
 bool stg__meaningful(bool is_edge, uint32_t kind, const stg__stream *s)
 {
     const stg__kind *k = stg__kind_of(is_edge, kind);
     if (k->law != LAW_RATIO && k->law != LAW_SHARE)
-        return true;
+        return true; /* also what is joint: the share at least is in it */
     if (s->b < 20)
         return false;
     const double p = ratio_of(s);

@@ -46,7 +46,7 @@ enum { /* kinds of streams of a node */
 enum { /* kinds of streams of an edge */
     E_RATE, E_SHARE, E_ERRORS, E_CLIENT_ERRORS, E_LOGIN_FAILURES, E_LOGINS, E_REGISTERS, E_ASSETS,
     E_RETRIES, E_INJECTIONS, E_NEW_GROUP, E_TOP_CLIENT, E_PER_CLIENT, E_PER_USER, E_BYTES_IN,
-    E_BYTES_OUT, E_LATENCY, E_KINDS
+    E_BYTES_OUT, E_LATENCY, E_TOGETHER, E_KINDS
 };
 #define KINDS (N_KINDS + E_KINDS)
 
@@ -56,7 +56,8 @@ enum { /* laws */
     LAW_RATE,  /* negative binomial about the forecast */
     LAW_SHARE, /* of the caller's calls in the same window */
     LAW_RATIO, /* beta-binomial, one count of another */
-    LAW_LEVEL  /* normal on the log scale about a slow level */
+    LAW_LEVEL, /* normal on the log scale about a slow level */
+    LAW_JOINT  /* sum of the scores of other streams of the edge */
 };
 enum { UP = 0, DOWN = 1 };
 enum { DIR_UP = 1, DIR_DOWN = 2, DIR_BOTH = 3 };
@@ -163,7 +164,7 @@ void stg__calib_score(const stg__calib *c, double w, double v, float score[2]);
 #define MAX_CARRIERS 24
 #define MAX_CAUSES 8
 #define MAX_EVIDENCE 12
-#define FEATURES 20
+#define FEATURES 21
 #define CLASSES 12
 
 typedef struct stg__member {
@@ -255,6 +256,9 @@ struct stg_detector {
     stg__calib *calib;        /* [KINDS] */
     uint8_t *node_flag;       /* [node_cap] scratch of a window */
     uint8_t *gateway;         /* [node_cap] 1: stands between outside and the services */
+    uint32_t *node_mark;      /* [node_cap] incidents that have the node, as bits */
+    uint32_t *node_reach;     /* [node_cap] those one call away */
+    bool reach_known;
     float *edge_excess;       /* [edge_cap] scratch of causes */
     float *node_excess;       /* [node_cap] */
     /* the graph at hand */
@@ -354,6 +358,8 @@ bool stg__meaningful(bool is_edge, uint32_t kind, const stg__stream *s);
 double stg__square(const stg__kind *k, const stg__stream *s, const stg__reading *in, double mean);
 void stg__level_learn(const stg__kind *k, stg__stream *s, const stg__reading *in,
                       const stg__residual *r);
+/* Part of a kind's scores in what an edge's streams say together; 0: none. */
+double stg__joint_part(uint32_t kind, const float score[2], double *weight);
 double stg__whiten(stg__stream *s, double z); /* and remembers z */
 double stg__memory(const stg__stream *s);      /* part of the residual's variance that it explains */
 void stg__forget_last(stg__stream *s);

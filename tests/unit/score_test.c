@@ -92,6 +92,50 @@ static void calm(sim *s, stg_detector *det, uint32_t windows)
         stg_unref(step(s, det));
 }
 
+/* Counts scores above `at` of all streams that have a reading. */
+static void count_scores(const stg_detector *d, double at, double *above, double *all)
+{
+    for (uint32_t kind = 0; kind < 2; kind++)
+        for (uint32_t i = 0; i < (kind ? d->edges : d->nodes); i++) {
+            uint32_t kinds;
+            const stg__stream *s = stg__streams_of(d, kind != 0, i, &kinds);
+            for (uint32_t k = 0; k < kinds; k++)
+                for (int side = UP; side <= DOWN && s[k].active && s[k].fresh; side++)
+                    if (stg__kind_of(kind != 0, k)->directions & (1 << side)) {
+                        *all += 1;
+                        *above += (double)s[k].score[side] > at;
+                    }
+        }
+}
+
+/* Nothing happens for half a day of strongly varying load. */
+START_TEST(promise_is_kept)
+{
+    enum { WINDOWS = 10000 };
+    static sim s;
+    stg_ctx *ctx = test_ctx(NULL);
+    stg_detector *det = trained(&s, ctx, 10, 12);
+    double above = 0;
+    double all = 0;
+    int opened = 0;
+    for (int w = 0; w < WINDOWS; w++) {
+        const stg_report *r = step(&s, det);
+        stg_incident_info inc = {.size = sizeof inc};
+        for (uint32_t i = 0; stg_report_incident(r, i, &inc) == STG_OK; i++)
+            opened += inc.state == STG_INCIDENT_OPEN;
+        count_scores(det, 3.090232, &above, &all); /* p < 1e-3 */
+        stg_unref(r);
+    }
+    const double budget = 12.0 * WINDOWS * 5 / 86400;
+    ck_assert_msg(opened <= 2 * budget, "%d false incidents, %.1f are tolerated", opened, budget);
+    ck_assert_msg(above / all >= 0.5e-3 && above / all <= 2e-3, "p < 1e-3 in %g of all",
+                  above / all);
+    stg_detector_destroy(det);
+    sim_free(&s);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
 typedef struct planted {
     int what;
     int target;
@@ -445,6 +489,6 @@ START_TEST(rules)
 }
 END_TEST
 
-TEST_SUITE("score", attacks_are_found_located_and_named, a_crowd_is_benign_and_hides_no_attack,
-           stored_and_same, no_allocation_after_warm_up, failing_memory, scored_again, hostile_bundle,
-           rules)
+TEST_SUITE("score", promise_is_kept, attacks_are_found_located_and_named,
+           a_crowd_is_benign_and_hides_no_attack, stored_and_same, no_allocation_after_warm_up,
+           failing_memory, scored_again, hostile_bundle, rules)

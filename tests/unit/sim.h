@@ -155,6 +155,7 @@ typedef struct sim {
     double slow_noise[SIM_NODES]; /* latency has a memory too */
     sim_visit visit[SIM_VISITS];
     sim_event event[SIM_EVENTS];
+    uint64_t met[SIM_EVENTS][8]; /* attackers that came before */
     double edge[SIM_EDGES][SC_COUNT];
     double node[SIM_NODES][SN_COUNT];
     uint32_t seen[2 * SIM_PAGES][256]; /* clients of a page in this window */
@@ -208,6 +209,7 @@ static inline sim_event *sim_add(sim *s, int what, int target, double strength, 
                                  uint32_t length)
 {
     sim_event *e = &s->event[s->events++ % SIM_EVENTS];
+    memset(s->met[e - s->event], 0, sizeof s->met[0]);
     *e = (sim_event){.what = what, .page = target, .node = target, .strength = strength,
                      .from = s->window + from, .to = s->window + from + length, .clients = 20};
     return e;
@@ -286,7 +288,7 @@ static inline void sim_ask(sim *s, sim_request q)
     const int missing = sim_unit(s) < 0.015;
     const int error = sim_unit(s) < 0.002;
     const int hit = q.attack == STG_CLASS_INJECTION && sim_unit(s) < 0.8;
-    const double in = q.attack == STG_CLASS_INJECTION ? 480 : 300 + 30 * sim_unit(s);
+    const double in = q.attack == STG_CLASS_INJECTION ? 480 : q.attack ? 250 : 300 + 30 * sim_unit(s);
     const double out = 5000 * exp(0.3 * stg__rng_normal(&s->rng));
     for (int hop = 0; hop < 2; hop++) {
         const int at = 2 * q.page + hop;
@@ -380,7 +382,10 @@ static inline void sim_attacks(sim *s)
         const double own = fmax(s->page_rate[e->page], 0.5);
         for (int n = sim_poisson(s, own * e->strength * now); n > 0; n--) {
             const uint32_t k = stg__rng_below(&s->rng, (uint32_t)e->clients);
-            sim_ask(s, (sim_request){e->page, 200000 + 1000 * (uint32_t)i + k, k % 2 == 1, e->what,
+            /* every second address comes from a network that is new, but only once */
+            const int fresh = k % 2 == 1 && k < 512 && !(s->met[i][k / 64] >> k % 64 & 1);
+            s->met[i][k / 64 % 8] |= (uint64_t)1 << k % 64;
+            sim_ask(s, (sim_request){e->page, 200000 + 1000 * (uint32_t)i + k, fresh, e->what,
                                      e->what == STG_CLASS_BRUTE_FORCE});
         }
     }
