@@ -98,6 +98,22 @@ static double held(const stg__row *r, uint32_t index, uint32_t kind)
     return fmax(n - 1, 0);
 }
 
+/*
+ * Part of calls from new networks on the caller's other edges in the same window. New networks come
+ * to all doors alike: with a crowd, after a restart, wherever what is known is young. The prior
+ * keeps one newcomer from being an event.
+ */
+static double new_elsewhere(const stg_detector *d, const stg__row *r, uint32_t edge,
+                            const stg__reading *in)
+{
+    const double prior_calls = 25;
+    const double prior_part = 0.02;
+    const uint32_t src = d->edge[edge].src;
+    const double calls = fmax(node_at(r, NC_OUT_CALLS, src) - in->n, 0);
+    const double fresh = fmax(node_at(r, NC_OUT_NEW, src) - in->x, 0);
+    return fmin((fresh + prior_part * prior_calls) / (calls + prior_calls), 0.95);
+}
+
 stg__reading stg__read(const stg_detector *d, const stg__row *r, bool is_edge, uint32_t index,
                        uint32_t kind, const stg__stream *s)
 {
@@ -127,6 +143,8 @@ stg__reading stg__read(const stg_detector *d, const stg__row *r, bool is_edge, u
         in.ok = in.x >= 0 && n >= k->min_n;
         if (in.ok && (k->law == LAW_RATIO || s->part) && in.x > n)
             in.x = n;
+        if (in.ok && is_edge && kind == E_NEW_GROUP)
+            in.forecast = new_elsewhere(d, r, index, &in);
         break;
     case LAW_JOINT:
         break; /* made of other streams' scores */
@@ -142,6 +160,12 @@ stg__reading stg__read(const stg_detector *d, const stg__row *r, bool is_edge, u
 static double ratio_of(const stg__stream *s)
 {
     return (s->a + 0.2) / (s->b + 0.4);
+}
+
+static double chance(const stg__stream *s, const stg__reading *in)
+{
+    const double p = ratio_of(s);
+    return in->forecast > p ? in->forecast : p;
 }
 
 /*
@@ -164,7 +188,7 @@ static stg__residual rate_moments(const stg__stream *s, const stg__reading *in)
 
 static stg__residual ratio_moments(const stg__kind *k, const stg__stream *s, const stg__reading *in)
 {
-    const double p = ratio_of(s);
+    const double p = chance(s, in);
     const double mean = in->n * p;
     if (k->law == LAW_SHARE && !s->part) {
         const double phi = dispersion(s->lump, s->disp, mean);
@@ -203,7 +227,7 @@ stg__residual stg__residual_of(const stg__kind *k, const stg__stream *s, const s
     else if (k->law == LAW_RATE || (k->law == LAW_SHARE && !s->part))
         r.z = stg__place_z(stg__nb_place(x, r.mean, r.disp), v);
     else
-        r.z = stg__place_z(stg__bb_place(x, floor(in->n + 0.5), ratio_of(s), r.disp), v);
+        r.z = stg__place_z(stg__bb_place(x, floor(in->n + 0.5), chance(s, in), r.disp), v);
     return r;
 }
 

@@ -88,6 +88,22 @@ static void put_forecast(stg_detector *d, const stg_graph *g, const stg_forecast
     put_column(d->row.edge + (size_t)EC_FORECAST * d->edges, d->edges, edge, d->edge_map, t->edges);
 }
 
+/* Calls out of each node, and those of them from new client networks. */
+static void sum_out(stg_detector *d)
+{
+    float *calls = d->row.node + (size_t)NC_OUT_CALLS * d->nodes;
+    float *fresh = d->row.node + (size_t)NC_OUT_NEW * d->nodes;
+    const float *edge_calls = d->row.edge + (size_t)EC_CALLS * d->edges;
+    const float *edge_fresh = d->row.edge + (size_t)EC_NEW_GROUP * d->edges;
+    memset(calls, 0, d->nodes * sizeof *calls);
+    memset(fresh, 0, d->nodes * sizeof *fresh);
+    for (uint32_t e = 0; e < d->edges; e++)
+        if (!isnan(edge_calls[e]) && !isnan(edge_fresh[e])) {
+            calls[d->edge[e].src] += edge_calls[e];
+            fresh[d->edge[e].src] += edge_fresh[e];
+        }
+}
+
 int32_t stg__row_gather(stg_detector *d, const stg_graph *g, const stg_forecast *fc)
 {
     const uint64_t window = g->end_ns - g->start_ns;
@@ -113,6 +129,7 @@ int32_t stg__row_gather(stg_detector *d, const stg_graph *g, const stg_forecast 
         put_column(d->row.edge + (size_t)c * d->edges, d->edges,
                    stg_graph_column(g, STG_EDGE, edge_columns[c], strlen(edge_columns[c])),
                    d->edge_map, t->edges);
+    sum_out(d);
     put_forecast(d, g, fc, step);
     return STG_OK;
 }

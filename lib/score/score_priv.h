@@ -19,7 +19,7 @@
 
 enum { /* columns of nodes */
     NC_CALLS, NC_ERRORS, NC_EXCLUSIVE, NC_OPEN, NC_WAITING, NC_ACTIVE, NC_IN_FLIGHT, NC_CONN_AGE,
-    NC_HEADER_AGE, NC_FORECAST, NC_COUNT
+    NC_HEADER_AGE, NC_FORECAST, NC_OUT_CALLS, NC_OUT_NEW, NC_COUNT
 };
 enum { /* columns of edges */
     EC_CALLS, EC_ERRORS, EC_CLIENT_ERRORS, EC_LOGINS, EC_LOGIN_FAILURES, EC_REGISTERS, EC_ASSETS,
@@ -336,7 +336,7 @@ void stg__rows_drop(stg_detector *d);
 typedef struct stg__reading {
     double x;        /* count, or log value */
     double n;        /* of, or behind it */
-    double forecast; /* rate: NaN when there is none */
+    double forecast; /* rate: NaN when there is none; new groups: their part elsewhere just now */
     double regress;
     double shown;    /* observed value as a person knows it */
     bool ok;
