@@ -194,7 +194,9 @@ static stg__residual ratio_moments(const stg__kind *k, const stg__stream *s, con
         const double phi = dispersion(s->lump, s->disp, mean);
         return (stg__residual){0, mean, mean, mean + phi * mean * mean, phi};
     }
-    const double rho = fmin(0.9, dispersion(s->lump, s->disp, in->n - 1));
+    /* a newcomer brings several calls at once */
+    const double lump = k == &stg__kinds[N_KINDS + E_NEW_GROUP] ? fmax(s->lump, 3) : (double)s->lump;
+    const double rho = fmin(0.9, dispersion(lump, s->disp, in->n - 1));
     return (stg__residual){0, mean, mean, mean * (1 - p) * (1 + (in->n - 1) * rho), rho};
 }
 
