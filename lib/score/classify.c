@@ -46,13 +46,13 @@ static const class_row rows[] = {
       [F_HEAVY] = .3f, [F_COSTLY] = .4f, [F_LOGINS] = -1, [F_REGISTERS] = -1,
       [F_INJECTIONS] = -.8f, [F_SPREAD] = -.8f}},
     {STG_CLASS_SLOW_DOS, "slow_dos", "T1499.002 CAPEC-469", 0,
-     {[F_SIZE] = -.2f, [F_HOLD] = 1.4f, [F_SHARE] = -.4f, [F_RATE] = -.4f, [F_LATENCY] = -.2f,
+     {[F_SIZE] = -.2f, [F_HOLD] = 1.4f, [F_SHARE] = -.1f, [F_RATE] = -.1f, [F_LATENCY] = -.2f,
       [F_ERRORS] = -.1f, [F_SPREAD] = -.6f, [F_RETRIES] = -.2f}},
     {STG_CLASS_BRUTE_FORCE, "brute_force", "T1110.001 OAT-007", 0,
-     {[F_SIZE] = .2f, [F_LOGIN_FAILS] = .8f, [F_LOGINS] = .6f, [F_PER_USER] = 1,
-      [F_HEAVY] = .4f, [F_SPREAD] = -.8f}},
-    {STG_CLASS_CRED_STUFFING, "cred_stuffing", "T1110.004 OAT-008 CAPEC-600", .5f,
-     {[F_SIZE] = .2f, [F_LOGIN_FAILS] = .8f, [F_LOGINS] = .6f, [F_PER_USER] = -.5f,
+     {[F_SIZE] = .2f, [F_LOGIN_FAILS] = .8f, [F_LOGINS] = .6f, [F_PER_USER] = 1.2f,
+      [F_HEAVY] = .1f, [F_SPREAD] = -.8f}},
+    {STG_CLASS_CRED_STUFFING, "cred_stuffing", "T1110.004 OAT-008 CAPEC-600", 2,
+     {[F_SIZE] = .2f, [F_LOGIN_FAILS] = .8f, [F_LOGINS] = .6f, [F_PER_USER] = -.8f,
       [F_NEW] = .2f, [F_SPREAD] = -.8f}},
     {STG_CLASS_BOT_REGISTRATION, "bot_registration", "OAT-019", 0,
      {[F_SIZE] = .3f, [F_REGISTERS] = 1.5f, [F_NEW] = .2f, [F_SPREAD] = -.8f}},
@@ -98,6 +98,17 @@ const char *stg__class_technique(uint32_t class_id)
 static double z_of(const stg__stream *s)
 {
     return s->active ? stg__clip((double)s->smooth, -4, 8) : 0;
+}
+
+/* Distance now, or what has come together over time: n windows off by z make evidence of about
+ * exp(n z^2 / 2), which is the square of a distance again. */
+static double long_z(const stg_detector *d, uint32_t e, uint32_t kind)
+{
+    if (e == UINT32_MAX || !stg__edge_stream(d, e, kind)->active)
+        return 0;
+    const stg__stream *s = stg__edge_stream(d, e, kind);
+    const double m = stg__evidence_mean(s->m[UP]);
+    return stg__clip(fmax((double)s->smooth, m > 1 ? 0.8 * sqrt(2 * log(m)) : 0), -4, 8);
 }
 
 static double edge_z(const stg_detector *d, uint32_t e, uint32_t kind)
@@ -153,7 +164,8 @@ static void entrances(const stg_detector *d, float f[FEATURES])
     }
     if (n > 2)
         f[F_SPREAD] = (float)stg__clip(12 * (risen / n - 0.3), -2, 8);
-    f[F_QUIET] = (float)stg__clip(4 - mix, -4, 4);
+    if (f[F_SPREAD] > 0)
+        f[F_QUIET] = (float)stg__clip(4 - mix, -4, 4);
 }
 
 static void most(float *f, double z)
@@ -195,32 +207,66 @@ static void surroundings(stg_detector *d, const stg__incident *inc, float f[FEAT
     }
 }
 
+/* Size of requests, up or down. */
+static double size_of(const stg_detector *d, uint32_t e)
+{
+    if (e == UINT32_MAX || !stg__edge_stream(d, e, E_BYTES_IN)->active)
+        return 0;
+    return stg__clip((double)stg__edge_stream(d, e, E_BYTES_IN)->smooth, -8, 8);
+}
+
+/* Does it point at one entrance? A crowd moves the mix too, but of several pages at once. */
+static bool pointed(const stg_detector *d, const stg__incident *inc)
+{
+    uint32_t route = UINT32_MAX;
+    bool one = false;
+    for (uint32_t i = 0; i < inc->carriers; i++) {
+        const stg__carrier *c = &inc->carrier[i];
+        const uint32_t says = stg__kind_of(c->is_edge, c->kind)->says;
+        if (!c->is_edge || !stg__ingress(d, c->index) || says == SAYS_VOLUME || says == SAYS_FAILURE)
+            continue;
+        if (says == SAYS_ABUSE)
+            return true;
+        if (route != UINT32_MAX && route != d->edge[c->index].route)
+            return false;
+        route = d->edge[c->index].route;
+        one = true;
+    }
+    return one;
+}
+
 void stg__features(stg_detector *d, stg__incident *inc)
 {
     float f[FEATURES] = {0};
     const uint32_t e = inc->target_edge;
-    f[F_RATE] = (float)edge_z(d, e, E_RATE);
-    f[F_SHARE] = (float)edge_z(d, e, E_SHARE);
-    f[F_NEW] = (float)edge_z(d, e, E_NEW_GROUP);
-    f[F_HEAVY] = (float)fmax(edge_z(d, e, E_TOP_CLIENT), edge_z(d, e, E_PER_CLIENT));
-    f[F_LOGIN_FAILS] = (float)edge_z(d, e, E_LOGIN_FAILURES);
-    f[F_PER_USER] = (float)edge_z(d, e, E_PER_USER);
-    f[F_INJECTIONS] = (float)edge_z(d, e, E_INJECTIONS);
-    f[F_CLIENT_ERRORS] = (float)edge_z(d, e, E_CLIENT_ERRORS);
+    f[F_RATE] = (float)long_z(d, e, E_RATE);
+    f[F_SHARE] = (float)long_z(d, e, E_SHARE);
+    f[F_NEW] = (float)long_z(d, e, E_NEW_GROUP);
+    f[F_HEAVY] = (float)fmax(long_z(d, e, E_TOP_CLIENT), long_z(d, e, E_PER_CLIENT));
+    f[F_LOGIN_FAILS] = (float)long_z(d, e, E_LOGIN_FAILURES);
+    f[F_PER_USER] = (float)long_z(d, e, E_PER_USER);
+    f[F_INJECTIONS] = (float)long_z(d, e, E_INJECTIONS);
+    f[F_CLIENT_ERRORS] = (float)long_z(d, e, E_CLIENT_ERRORS);
     f[F_TOTAL] = (float)node_z(d, 0, N_RATE);
     f[F_COSTLY] = (float)costliness(d, e);
-    const double moved = fmax(fmax((double)f[F_SHARE], (double)f[F_RATE]), (double)f[F_NEW]);
-    f[F_LOGINS] = mostly(d, e, E_LOGINS) ? (float)moved : fmaxf(0, (float)edge_z(d, e, E_LOGINS));
+    f[F_SIZE] = (float)fabs((double)size_of(d, e));
+    double moved = fmax(fmax((double)f[F_SHARE], (double)f[F_RATE]), (double)f[F_NEW]);
+    moved = fmax(moved, fmax(long_z(d, e, E_TOGETHER), (double)f[F_SIZE]));
+    f[F_LOGINS] = mostly(d, e, E_LOGINS) ? (float)moved : fmaxf(0, (float)long_z(d, e, E_LOGINS));
     f[F_REGISTERS] =
-        mostly(d, e, E_REGISTERS) ? (float)moved : fmaxf(0, (float)edge_z(d, e, E_REGISTERS));
+        mostly(d, e, E_REGISTERS) ? (float)moved : fmaxf(0, (float)long_z(d, e, E_REGISTERS));
     if (e != UINT32_MAX) {
         const stg__stream *s = stg__edge_stream(d, e, E_SHARE);
         if (s->expected > 0 && s->observed > 0)
             f[F_FACTOR] = (float)stg__clip(2 * log2((double)s->observed / (double)s->expected), -4, 8);
     }
-    f[F_SIZE] = (float)fabs(edge_z(d, e, E_BYTES_IN));
     entrances(d, f);
     surroundings(d, inc, f);
+    if (pointed(d, inc)) { /* inside a crowd: what the crowd does is not its own doing */
+        f[F_SPREAD] = fminf(f[F_SPREAD], 0);
+        f[F_TOTAL] = fminf(f[F_TOTAL], 1);
+        f[F_QUIET] = fminf(f[F_QUIET], 0);
+    }
     for (int i = 0; i < FEATURES; i++)
         inc->feature[i] = fmaxf(f[i], inc->state == STG_INCIDENT_OPEN && inc->opened_window == d->windows
                                           ? f[i] : FORGET * inc->feature[i] + (1 - FORGET) * f[i]);
@@ -238,7 +284,7 @@ static double fits(uint32_t class_id, uint32_t mood)
     case STG_CLASS_RETRY_STORM:
         return mood == FAMILY_FAILURE ? 1 : 0;
     default:
-        return mood == FAMILY_FLOW ? 1 : -2;
+        return mood == FAMILY_FLOW ? 1 : -4;
     }
 }
 

@@ -89,6 +89,11 @@ static int near_incident(stg_detector *d, const stg__incident *inc, bool is_edge
     ends(d, is_edge, index, node);
     if (!d->reach_known)
         find_reach(d);
+    for (uint32_t i = 0; is_edge && i < inc->members; i++) {
+        const stg__member *m = &inc->member[i]; /* what goes to a node where connections pile up */
+        if (!m->is_edge && m->index == node[1] && m->says & (1u << SAYS_HOLD | 1u << SAYS_ABUSE))
+            return NEAR;
+    }
     for (int i = 0; i < 2; i++) {
         if (d->node_mark[node[i]] & bit) {
             const int how = hub(d, node[i]) ? NEAR_HUB : NEAR;
@@ -120,6 +125,8 @@ static uint32_t explained(const stg_detector *d, const stg__incident *inc)
 static bool joins(stg_detector *d, const stg__incident *inc, bool is_edge, uint32_t index,
                   uint32_t says)
 {
+    if (inc->class_id == STG_CLASS_FLASH_CROWD) /* reaches every service there is */
+        return (says & ~explained(d, inc)) == 0;
     const int near = near_incident(d, inc, is_edge, index);
     const uint32_t symptoms = 1u << SAYS_VOLUME | 1u << SAYS_FAILURE;
     if (near == NEAR_NO)
@@ -479,6 +486,56 @@ static void freeze(stg_detector *d)
         }
 }
 
+/* Two young incidents with one source are one; what nobody has heard of yet goes without a word. */
+static void merge(stg_detector *d, stg__incident *into, stg__incident *from)
+{
+    for (uint32_t i = 0; i < from->members; i++) {
+        stg__member *m = member_of(into, from->member[i].is_edge, from->member[i].index);
+        if (!m && into->members < MAX_MEMBERS) {
+            into->member[into->members++] = from->member[i];
+        } else if (m) {
+            m->says |= from->member[i].says;
+            m->evidence = fmaxf(m->evidence, from->member[i].evidence);
+        }
+    }
+    for (uint32_t i = 0; i < from->carriers; i++) {
+        const stg__carrier *c = &from->carrier[i];
+        add_carrier(into, c->is_edge, c->index, c->kind, c->direction, (double)c->level);
+    }
+    into->onset_ns = from->onset_ns < into->onset_ns ? from->onset_ns : into->onset_ns;
+    if (from->state == STG_INCIDENT_OPEN) {
+        from->id = 0;
+        from->state = 0;
+    } else {
+        from->state = STG_INCIDENT_CLOSE;
+        from->closed_window = d->windows;
+        from->members = from->carriers = 0; /* nothing that could come back under its number */
+    }
+}
+
+static bool same_source(const stg__incident *a, const stg__incident *b)
+{
+    if (a->mood != b->mood || stg__benign(a->class_id) != stg__benign(b->class_id))
+        return false;
+    if (a->mood == FAMILY_FLOW)
+        return a->target_edge != UINT32_MAX && a->target_edge == b->target_edge;
+    return a->target_node != UINT32_MAX && a->target_node == b->target_node;
+}
+
+static void merge_young(stg_detector *d)
+{
+    for (uint32_t i = 0; i < MAX_INCIDENTS; i++) {
+        stg__incident *a = &d->incident[i];
+        for (uint32_t k = 0; open_now(a) && k < MAX_INCIDENTS; k++) {
+            stg__incident *b = &d->incident[k];
+            if (k == i || !open_now(b) || b->id < a->id || !same_source(a, b) ||
+                b->opened_window - a->opened_window > YOUNG)
+                continue;
+            merge(d, a, b);
+        }
+    }
+}
+
 void stg__incidents_step(stg_detector *d)
 {
     for (uint32_t i = 0; i < MAX_INCIDENTS; i++) {
@@ -500,7 +557,10 @@ void stg__incidents_step(stg_detector *d)
             stg__features(d, inc);
             stg__classify(d, inc);
         }
-        notify(d, inc);
     }
+    merge_young(d);
+    for (uint32_t i = 0; i < MAX_INCIDENTS; i++)
+        if (d->incident[i].state)
+            notify(d, &d->incident[i]);
     freeze(d);
 }

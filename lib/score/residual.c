@@ -89,13 +89,13 @@ static void read_level(const stg__kind *k, stg__reading *in, double value, doubl
     }
 }
 
-/* One old connection is an idle spare; ages count by how many more there are. */
+/* One or two old connections are idle spares; ages count by how many more there are. */
 static double held(const stg__row *r, uint32_t index, uint32_t kind)
 {
     const double waiting = node_at(r, NC_WAITING, index);
     const double busy = fmax(node_at(r, NC_ACTIVE, index), node_at(r, NC_IN_FLIGHT, index));
     const double n = (isnan(waiting) ? 0 : waiting) + (kind == N_CONN_AGE && busy > 0 ? busy : 0);
-    return fmax(n - 1, 0);
+    return fmax(n - 2, 0);
 }
 
 /*
