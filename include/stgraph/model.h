@@ -5,9 +5,12 @@
  * fork too; a stg_session is one running use of it on one graph; a stg_forecast is what the session
  * expects of the coming windows.
  *
- * Kinds, chosen by the model file: "persistence" (the next window is like the last ones),
- * "seasonal" (a profile of the day times the present level) and "dcrnn" (diffusion-convolutional
- * recurrent encoder-decoder, Li et al. 2017, arXiv:1707.01926, equations 2 and 3; gates as in a GRU).
+ * Kinds, chosen by the model file: "persistence" (the next window is like the mean of the last
+ * ones), "seasonal" (a profile of the day times the present level) and "dcrnn" (diffusion-
+ * convolutional recurrent encoder-decoder, Li et al. 2017, arXiv:1707.01926, equations 2 and 3; gates
+ * as in a GRU; it works on deviations from the profile of the day, and its outputs are added to what
+ * is usually left of the present deviation).
+ * Counts are forecast by their mean, latencies (columns that end in "_us") by their median.
  *
  * Forecast columns of nodes are the model's targets ("calls", "errors", "p50_us", ...) on the scale
  * of the graph's columns. Edges are forecast as the forecast of their caller times the learned
@@ -89,10 +92,14 @@ STG_API int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_mo
 STG_API void stg_session_destroy(stg_session *session);
 
 /**
- * Takes a window in. Windows must come in order; a gap is bridged with the session's own forecasts.
+ * Takes a window in. Windows must come in order; a gap is bridged with the session's own forecasts,
+ * one longer than the model's horizon empties the history.
  * mask, when given, has one byte for each node of the graph: a node with a byte other than 0 (it is
- * in an incident) enters with its forecast in place of what was seen. Nodes may come and go.
- * Errors: E_TIME (not later than the last), E_MISMATCH (window of another length), E_NOMEM, E_FORK.
+ * in an incident) enters with its forecast in place of what was seen. Nodes may come and go; one
+ * that training did not know is forecast once it has a history.
+ * On an error the session stays as it was. Allocates nothing while the topology stays the same.
+ * Errors: E_TIME (not later than the last), E_MISMATCH (window of another length, or not a whole
+ * number of windows later), E_NOMEM, E_FORK.
  * @since 0.1
  */
 STG_API int32_t stg_session_step(stg_session *session, const stg_graph *graph, const uint8_t *mask);

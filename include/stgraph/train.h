@@ -3,6 +3,9 @@
  * @file train.h
  * Learns a model from graphs: add them in the order of time, run, take the model.
  *
+ * The windows should be of normal traffic and cover two of the model's days or more: with less the
+ * net has no profile of the day and forecasts from the last windows and the time of day alone.
+ *
  * @code
  * stg_trainer *trainer;
  * const stg_model *model;
@@ -49,24 +52,27 @@ typedef int32_t (*stg_train_fn)(const stg_train_progress *progress, void *user);
 typedef struct stg_trainer_opts {
     size_t size;            /**< sizeof(stg_trainer_opts) */
     const char *kind;       /**< "persistence", "seasonal", "dcrnn"; NULL: "dcrnn" */
-    const char *inputs;     /**< node columns read, separated by commas; NULL: the library's choice */
-    const char *targets;    /**< node columns forecast; NULL: the library's choice */
+    const char *inputs;     /**< node columns read, separated by commas; NULL:
+                                 "calls,errors,mean_us" */
+    const char *targets;    /**< node columns forecast; NULL: "calls,errors,mean_us" */
     stg_train_fn progress;  /**< NULL: none */
     void *progress_user;    /**< handed to progress */
     uint64_t day_ns;        /**< length of the day; 0: 24 h */
     uint64_t seed;          /**< of weights, order and sampling; same seed and build: same bits */
-    double learning_rate;   /**< Adam's; 0: 0.01 */
+    double learning_rate;   /**< Adam's; 0: 0.003; halved when the validation loss stands */
     double clip_norm;       /**< largest norm of a gradient; 0: 5 */
     double valid_share;     /**< share of the windows, the last ones, that stop training; 0: 0.2 */
-    uint32_t history;       /**< windows looked back; 0: 12 */
+    uint32_t history;       /**< windows looked back; 0: 12; "persistence": mean of so many, 0: 3;
+                                 "seasonal": its level follows over twice as many, 0: 12 */
     uint32_t horizon;       /**< windows looked ahead; 0: 12 */
     uint32_t layers;        /**< 0: 2 */
-    uint32_t units;         /**< 0: 32 */
+    uint32_t units;         /**< 0: 16 */
     uint32_t hops;          /**< diffusion steps K; 0: 2; STG_NO_HOPS: no graph */
-    uint32_t epochs;        /**< at most; 0: 60 */
+    uint32_t epochs;        /**< at most; 0: 40 */
     uint32_t patience;      /**< epochs without a better validation loss; 0: 10 */
     uint32_t batch;         /**< windows in a step of the optimiser; 0: 16 */
-    uint32_t threads;       /**< threads while running, the caller's included; 0: 1 */
+    uint32_t threads;       /**< threads while running, the caller's included, at most 8 of use;
+                                 the bits of the model do not depend on it; 0: 1 */
     uint32_t curriculum;    /**< k of the inverse sigmoid of scheduled sampling, in batches; 0: 200;
                                  UINT32_MAX: labels are never fed to the decoder */
 } stg_trainer_opts;
@@ -87,7 +93,9 @@ STG_API void stg_trainer_destroy(stg_trainer *trainer);
 STG_API int32_t stg_trainer_add(stg_trainer *trainer, const stg_graph *graph);
 
 /** Learns from all windows added and hands out the model with the lowest validation loss; one
- *  reference for the caller. Errors: E_STATE (too few windows), E_CANCELLED, E_NOMEM. @since 0.1 */
+ *  reference for the caller. May be called again, after more windows too. Helper threads take no
+ *  signals and are gone when it returns. Errors: E_STATE (too few windows in a row), E_CANCELLED,
+ *  E_NOMEM, E_FORK. @since 0.1 */
 STG_API int32_t stg_trainer_run(stg_trainer *trainer, const stg_model **out, stg_error *err);
 
 #ifdef __cplusplus

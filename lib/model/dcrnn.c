@@ -12,29 +12,49 @@
 
 /* --- scales ----------------------------------------------------------------------------------- */
 
+typedef struct scale { /* of a column of a node */
+    const double *profile; /* by the time of day; NULL: mean */
+    double mean;
+    double deviation;
+} scale;
+
 /*
- * Scale of a node's column. A node that training did not know starts at the mean over all nodes and
- * moves to what the session saw of it; the first `history` windows count half.
+ * A node that training did not know has no profile: its mean starts as that over all nodes and moves
+ * to what the session saw of it; the first `history` windows count half.
  */
-static void scale_of(const stg_session *s, const stg__state *st, uint32_t column, uint32_t node,
-                     double *mean, double *deviation)
+static scale scale_of(const stg_session *s, const stg__state *st, uint32_t column, uint32_t node)
 {
     const stg_model *m = s->model;
-    const size_t nodes = stg__model_nodes(m);
-    if (st->known[node] != STG__NONE) {
-        *mean = m->mean[column * nodes + st->known[node]];
-        *deviation = m->deviation[column * nodes + st->known[node]];
-        if (!isnan(*mean))
-            return;
-    }
+    const double *profile = stg__profile_of(m, column, st->known[node]);
+    if (profile)
+        return (scale){profile, 0,
+                       m->deviation[(size_t)column * stg__model_nodes(m) + st->known[node]]};
     const size_t at = (size_t)column * st->nodes + node;
     const double weight = st->own_count[at] / (st->own_count[at] + m->history);
     const double between = m->global_mean[column] - st->own_mean[at];
     const double global = m->global_deviation[column] * m->global_deviation[column];
-    *mean = m->global_mean[column] - weight * between;
-    *deviation = sqrt(weight * st->own_square[at] + (1 - weight) * global);
-    if (*deviation < 0.1)
-        *deviation = 0.1;
+    const double deviation = sqrt(weight * st->own_square[at] + (1 - weight) * global);
+    return (scale){NULL, m->global_mean[column] - weight * between,
+                   deviation > 0.1 ? deviation : 0.1};
+}
+
+static double middle(const scale *sc, const stg_model *m, uint64_t start)
+{
+    return sc->profile ? sc->profile[stg__day_slot(m, start)] : sc->mean;
+}
+
+/* Start of the window `back` windows ago. */
+static uint64_t start_of(const stg_session *s, uint32_t back)
+{
+    const uint64_t far = (uint64_t)back * s->model->window_ns;
+    return far < s->last_start ? s->last_start - far : 0;
+}
+
+static double deviation_of(const stg_session *s, const stg__state *st, const scale *sc,
+                           uint32_t column, uint32_t node, uint32_t back)
+{
+    const double x = stg__ring_row(s, st, back, column)[node];
+    return (x - middle(sc, s->model, start_of(s, back))) / sc->deviation;
 }
 
 static void fill_inputs(const stg_session *s, stg__state *st)
@@ -43,20 +63,15 @@ static void fill_inputs(const stg_session *s, stg__state *st)
     const uint32_t wide = m->net.shape.inputs;
     for (uint32_t c = 0; c < m->inputs; c++)
         for (uint32_t i = 0; i < st->nodes; i++) {
-            double mean;
-            double deviation;
-            scale_of(s, st, c, i, &mean, &deviation);
+            const scale sc = scale_of(s, st, c, i);
             for (uint32_t t = 0; t < m->history; t++) {
-                const double x = stg__ring_row(s, st, m->history - 1 - t, c)[i];
-                double z = isnan(x) ? 0 : (x - mean) / deviation;
-                z = z > STG__CLIP ? STG__CLIP : z < -STG__CLIP ? -STG__CLIP : z;
-                st->x[((size_t)t * st->nodes + i) * wide + c] = (real)z;
+                const double z = deviation_of(s, st, &sc, c, i, m->history - 1 - t);
+                st->x[((size_t)t * st->nodes + i) * wide + c] = (real)stg__clipped(z);
             }
         }
     for (uint32_t t = 0; m->time_inputs && t < m->history; t++) {
         double time[2];
-        const uint64_t back = (uint64_t)(m->history - 1 - t) * m->window_ns;
-        stg__day_time(m->day_ns, s->last_start - (back < s->last_start ? back : s->last_start), time);
+        stg__day_time(m->day_ns, start_of(s, m->history - 1 - t), time);
         for (uint32_t i = 0; i < st->nodes; i++) {
             real *row = st->x + ((size_t)t * st->nodes + i) * wide + m->inputs;
             row[0] = (real)time[0];
@@ -65,14 +80,29 @@ static void fill_inputs(const stg_session *s, stg__state *st)
     }
 }
 
+/* What is left of the present deviation at each step: the outputs' starting point. */
+static void fill_base(const stg_session *s, stg__state *st, uint32_t steps)
+{
+    const stg_model *m = s->model;
+    for (uint32_t k = 0; k < m->targets; k++)
+        for (uint32_t i = 0; i < st->nodes; i++) {
+            const scale sc = scale_of(s, st, m->target[k], i);
+            stg__recent recent = {0, 0, 1};
+            for (uint32_t back = 0; back < m->history; back++)
+                stg__recent_add(&recent, deviation_of(s, st, &sc, m->target[k], i, back));
+            for (uint32_t d = 0; d < steps; d++)
+                st->base[((size_t)d * st->nodes + i) * m->targets + k] =
+                    (real)(m->pull[(size_t)d * m->targets + k] * stg__recent_get(&recent));
+        }
+}
+
 static double unscale(const stg_session *s, const stg__state *st, uint32_t step, uint32_t target,
                       uint32_t node, double z)
 {
     const stg_model *m = s->model;
-    double mean;
-    double deviation;
-    scale_of(s, st, m->target[target], node, &mean, &deviation);
-    const double x = stg__from_log(mean + z * deviation);
+    const uint64_t start = s->last_start + (step + 1) * m->window_ns;
+    const scale sc = scale_of(s, st, m->target[target], node);
+    const double x = stg__from_log(middle(&sc, m, start) + z * sc.deviation);
     if (st->known[node] == STG__NONE)
         return x;
     const size_t nodes = stg__model_nodes(m);
@@ -91,13 +121,14 @@ static void dcrnn_predict(const stg_session *s, stg__state *st, uint32_t steps)
 {
     const stg_model *m = s->model;
     fill_inputs(s, st);
+    fill_base(s, st, steps);
     for (uint32_t d = 0; m->time_inputs && d < steps; d++) {
         double time[2];
         stg__day_time(m->day_ns, s->last_start + (d + 1) * m->window_ns, time);
         st->extras[d * STG__TIME_INPUTS] = (real)time[0];
         st->extras[d * STG__TIME_INPUTS + 1] = (real)time[1];
     }
-    const stg__feed feed = {.x = st->x, .extras = st->extras};
+    const stg__feed feed = {.x = st->x, .extras = st->extras, .base = st->base};
     stg__run_forward(&st->run, m->packed, &feed, steps);
     for (uint32_t d = 0; d < steps; d++)
         for (uint32_t k = 0; k < m->targets; k++)
@@ -143,7 +174,9 @@ static int32_t dcrnn_prepare(const stg_session *s, stg__state *st, const stg_gra
     const size_t extras = (size_t)shape->horizon * shape->extras;
     st->x = (real *)stg__alloc_aligned(st->ctx, inputs, sizeof *st->x);
     st->extras = (real *)stg__alloc_aligned(st->ctx, extras, sizeof *st->extras);
-    return st->x && st->extras ? STG_OK : STG_E_NOMEM;
+    st->base = (real *)stg__alloc_aligned(
+        st->ctx, (size_t)shape->horizon * t->nodes * shape->targets, sizeof *st->base);
+    return st->x && st->extras && st->base ? STG_OK : STG_E_NOMEM;
 }
 
 static void dcrnn_observe(const stg_session *s, stg__state *st, uint64_t start, const double *now)
@@ -254,16 +287,18 @@ static int32_t read_shape(stg_model *m, const stg_bundle *b, stg__shape *s, stg_
     return STG_OK;
 }
 
-static int32_t load_smear(stg_model *m, const stg_bundle *b, stg_error *err)
+/* Factors of the outputs, within bounds. */
+static int32_t load_factors(const stg_bundle *b, const char *name, uint32_t dims,
+                            const uint64_t *shape, double least, double most, double *to,
+                            stg_error *err)
 {
-    const uint64_t shape[3] = {m->horizon, m->targets, stg__model_nodes(m)};
     const stg__tensor *t;
-    STG_RETURN_IF_ERROR(stg__bundle_get(b, "model/smear", STG__F64, 3, shape, &t, err));
+    STG_RETURN_IF_ERROR(stg__bundle_get(b, name, STG__F64, dims, shape, &t, err));
     const double *from = (const double *)t->data;
     for (size_t i = 0; i < t->bytes / sizeof *from; i++)
-        if (!(from[i] >= 1e-3 && from[i] <= 1e3))
-            return stg__fail(err, STG_E_FORMAT, "tensor model/smear: number %zu is not usable", i);
-    memcpy(m->smear, from, t->bytes);
+        if (!(from[i] >= least && from[i] <= most))
+            return stg__fail(err, STG_E_FORMAT, "tensor %s: number %zu is not usable", name, i);
+    memcpy(to, from, t->bytes);
     return STG_OK;
 }
 
@@ -282,13 +317,14 @@ static int32_t dcrnn_load(stg_model *m, const stg_bundle *bundle, stg_error *err
         STG_RETURN_IF_ERROR(
             stg__bundle_get(bundle, b.name, STG__F32, b.rows ? 2 : 1, dims, &t, err));
     }
-    STG_RETURN_IF_ERROR(stg__bundle_get(bundle, "model/smear", STG__F64, 3,
-                                        (uint64_t[]){m->horizon, m->targets, stg__model_nodes(m)},
-                                        &(const stg__tensor *){NULL}, err));
+    const uint64_t factors[3] = {m->horizon, m->targets, stg__model_nodes(m)};
+    const stg__tensor *smear;
+    STG_RETURN_IF_ERROR(stg__bundle_get(bundle, "model/smear", STG__F64, 3, factors, &smear, err));
     STG_RETURN_IF_ERROR(stg__model_net_room(m, &shape));
     for (uint32_t i = 0; block_at(&net, i, &b); i++)
         STG_RETURN_IF_ERROR(load_block(m, bundle, &b, err));
-    STG_RETURN_IF_ERROR(load_smear(m, bundle, err));
+    STG_RETURN_IF_ERROR(load_factors(bundle, "model/pull", 2, factors, 0, 1, m->pull, err));
+    STG_RETURN_IF_ERROR(load_factors(bundle, "model/smear", 3, factors, 1e-3, 1e3, m->smear, err));
     stg__net_pack(&m->net, m->params, m->packed);
     return STG_OK;
 }
@@ -323,6 +359,7 @@ static int32_t dcrnn_store(const stg_model *m, stg_bundle *bundle)
         bundle, "model/recursion", s->recursion == STG__CARRY ? "carry" : "restart"));
     for (uint32_t i = 0; block_at(&m->net, i, &b); i++)
         STG_RETURN_IF_ERROR(store_block(m, bundle, &b));
+    STG_RETURN_IF_ERROR(stg__bundle_put(bundle, "model/pull", STG__F64, 2, shape, m->pull));
     return stg__bundle_put(bundle, "model/smear", STG__F64, 3, shape, m->smear);
 }
 

@@ -50,14 +50,14 @@ static void fill_edges(const stg_session *s, stg_forecast *f)
 {
     const stg__state *st = s->state;
     for (uint32_t step = 0; step < f->horizon; step++) {
-        const double *caller = f->node + ((size_t)f->calls_target * f->horizon + step) * f->node_stride;
+        const double *callers = f->node + ((size_t)f->calls_target * f->horizon + step) * f->node_stride;
         double *to = f->edge + step * f->edge_stride;
         for (uint32_t e = 0; e < st->edges; e++) {
-            const double calls = caller[st->topo->src[e]];
+            const double calls = callers[st->topo->src[e]];
             if (!st->edge_seen[e])
                 to[e] = NAN;
-            else if (st->base[e] > 0)
-                to[e] = calls * (st->share[e] / st->base[e]);
+            else if (st->caller[e] > 0)
+                to[e] = calls * (st->share[e] / st->caller[e]);
             else
                 to[e] = st->share[e];
         }

@@ -33,6 +33,7 @@ static void model_release(stg__object *o)
     stg__free(ctx, m->edge_calls);
     stg__free(ctx, m->caller_calls);
     stg__free(ctx, m->profile);
+    stg__free(ctx, m->pull);
     stg__free(ctx, m->smear);
     stg__free_aligned(ctx, m->params);
     stg__free_aligned(ctx, m->packed);
@@ -89,7 +90,7 @@ int32_t stg__model_room(stg_model *m)
     m->edge_calls = numbers(ctx, m->edges, 1);
     m->caller_calls = numbers(ctx, m->edges, 1);
     if (m->slots)
-        m->profile = numbers(ctx, m->targets * nodes, m->slots);
+        m->profile = numbers(ctx, columns * nodes, m->slots);
     const bool ok = m->mean && m->deviation && m->global_mean && m->global_deviation && m->edge &&
                     m->edge_calls && m->caller_calls && (m->profile || !m->slots);
     return ok ? STG_OK : STG_E_NOMEM;
@@ -101,8 +102,9 @@ int32_t stg__model_net_room(stg_model *m, const stg__shape *shape)
         return STG_E_LIMIT;
     m->params = (real *)stg__alloc_aligned(m->ctx, m->net.params, sizeof *m->params);
     m->packed = (real *)stg__alloc_aligned(m->ctx, m->net.pack_size, sizeof *m->packed);
+    m->pull = numbers(m->ctx, m->horizon, m->targets);
     m->smear = numbers(m->ctx, (size_t)m->horizon * m->targets, stg__model_nodes(m));
-    return m->params && m->packed && m->smear ? STG_OK : STG_E_NOMEM;
+    return m->params && m->packed && m->pull && m->smear ? STG_OK : STG_E_NOMEM;
 }
 
 static int edge_order(const stg__known_edge *e, uint32_t src, uint32_t dst, uint32_t route)
@@ -140,7 +142,8 @@ int32_t stg_model_get_info(const stg_model *m, stg_model_info *info)
         .kind = m->kind->name,
         .window_ns = m->window_ns,
         .day_ns = m->day_ns,
-        .parameters = net ? m->net.params : (uint64_t)m->slots * m->targets * stg__model_nodes(m),
+        .parameters = net ? m->net.params
+                          : (uint64_t)m->slots * stg__model_columns(m) * stg__model_nodes(m),
         .inputs = m->inputs,
         .targets = m->targets,
         .history = m->history,
@@ -188,6 +191,39 @@ uint32_t stg__day_slot(const stg_model *m, uint64_t start)
     const double share = (double)(start % m->day_ns) / (double)m->day_ns;
     const uint32_t slot = (uint32_t)(share * m->slots);
     return slot < m->slots ? slot : m->slots - 1;
+}
+
+uint32_t stg__day_slots(uint64_t day_ns, uint64_t window_ns)
+{
+    const uint64_t slots = day_ns / window_ns;
+    return slots > STG__MAX_SLOTS ? STG__MAX_SLOTS : slots ? (uint32_t)slots : 1;
+}
+
+const double *stg__profile_of(const stg_model *m, uint32_t column, uint32_t known)
+{
+    if (known == STG__NONE)
+        return NULL;
+    const double *p = m->profile + ((size_t)column * stg__model_nodes(m) + known) * m->slots;
+    return isnan(*p) ? NULL : p;
+}
+
+double stg__clipped(double z)
+{
+    return isnan(z) ? 0 : z > STG__CLIP ? STG__CLIP : z < -STG__CLIP ? -STG__CLIP : z;
+}
+
+void stg__recent_add(stg__recent *r, double z)
+{
+    if (!isnan(z)) {
+        r->sum += r->weight * stg__clipped(z);
+        r->total += r->weight;
+    }
+    r->weight *= STG__RECENT;
+}
+
+double stg__recent_get(const stg__recent *r)
+{
+    return r->total > 0 ? r->sum / r->total : 0;
 }
 
 void stg__day_time(uint64_t day_ns, uint64_t start, double out[2])

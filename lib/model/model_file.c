@@ -51,7 +51,7 @@ static int32_t read_header(stg_model *m, const stg_bundle *b, stg_error *err)
         read_u32(b, "model/history", 1, STG__MAX_WINDOWS, &m->history, err));
     STG_RETURN_IF_ERROR(
         read_u32(b, "model/horizon", 1, STG__MAX_WINDOWS, &m->horizon, err));
-    if (m->kind == &stg__kind_seasonal)
+    if (m->kind != &stg__kind_persistence)
         STG_RETURN_IF_ERROR(read_u32(b, "model/slots", 1, STG__MAX_SLOTS, &m->slots, err));
     return STG_OK;
 }
@@ -144,6 +144,24 @@ static int32_t read_scales(stg_model *m, const stg_bundle *b, stg_error *err)
                         m->global_deviation, err);
 }
 
+/* A node's column has a whole profile or none. */
+static int32_t read_profile(stg_model *m, const stg_bundle *b, stg_error *err)
+{
+    const uint64_t shape[3] = {stg__model_columns(m), stg__model_nodes(m), m->slots};
+    const stg__tensor *t;
+    if (!m->slots)
+        return STG_OK;
+    STG_RETURN_IF_ERROR(stg__bundle_get(b, "model/profile", STG__F64, 3, shape, &t, err));
+    memcpy(m->profile, t->data, t->bytes);
+    for (size_t i = 0; i < t->bytes / sizeof(double); i++) {
+        const double x = m->profile[i];
+        const bool none = isnan(m->profile[i - i % m->slots]);
+        if (none ? !isnan(x) : !isfinite(x) || x < 0)
+            return stg__fail(err, STG_E_FORMAT, "tensor model/profile: number %zu is not usable", i);
+    }
+    return STG_OK;
+}
+
 static int32_t read_model(stg_model *m, const stg_bundle *b, stg_error *err)
 {
     const stg__tensor *ends;
@@ -160,10 +178,11 @@ static int32_t read_model(stg_model *m, const stg_bundle *b, stg_error *err)
     if (m->slots)
         STG_RETURN_IF_ERROR(stg__bundle_get(
             b, "model/profile", STG__F64, 3,
-            (uint64_t[]){m->targets, stg__model_nodes(m), m->slots}, &ends, err));
+            (uint64_t[]){stg__model_columns(m), stg__model_nodes(m), m->slots}, &ends, err));
     STG_RETURN_IF_ERROR(stg__model_room(m));
     STG_RETURN_IF_ERROR(read_scales(m, b, err));
     STG_RETURN_IF_ERROR(read_edges(m, b, err));
+    STG_RETURN_IF_ERROR(read_profile(m, b, err));
     return m->kind->load(m, b, err);
 }
 
@@ -241,5 +260,8 @@ int32_t stg_model_store(const stg_model *m, stg_bundle *b)
     STG_RETURN_IF_ERROR(stg__bundle_put(b, "model/edges/ends", STG__U32, 2, ends, m->edge));
     STG_RETURN_IF_ERROR(write_doubles(b, "model/edges/calls", m->edges, 1, m->edge_calls));
     STG_RETURN_IF_ERROR(write_doubles(b, "model/edges/caller", m->edges, 1, m->caller_calls));
+    if (m->slots)
+        STG_RETURN_IF_ERROR(stg__bundle_put(
+            b, "model/profile", STG__F64, 3, (uint64_t[]){columns, nodes, m->slots}, m->profile));
     return m->kind->store(m, b);
 }

@@ -14,7 +14,7 @@
 
 #define STG__MODEL_VERSION 1u
 #define STG__MAX_COLUMNS 64u
-#define STG__MAX_SLOTS 1440u   /* of a profile of the day */
+#define STG__MAX_SLOTS 288u    /* of a profile of the day */
 #define STG__CLIP 6.0          /* largest input, in standard deviations */
 #define STG__TIME_INPUTS 2u    /* sine and cosine of the time of day */
 #define STG__NONE UINT32_MAX
@@ -53,14 +53,15 @@ struct stg_model {
     double *edge_calls;   /* [edges] mean of its calls in a window */
     double *caller_calls; /* [edges] mean of its caller's calls in the same windows */
     uint32_t edges;
-    /* "seasonal" */
+    /* "seasonal", "dcrnn": the day, in steps */
     uint32_t slots;
-    double *profile; /* [targets][nodes][slots] of log(1 + x); NaN: never seen */
-    /* "dcrnn" */
+    double *profile; /* [columns][nodes][slots] of log(1 + x); NaN: never seen */
+    /* "dcrnn"; the net works on deviations from the profile, in units of `deviation` */
     stg__net net;
     bool time_inputs; /* encoder and decoder know the time of day */
     real *params;
     real *packed;
+    double *pull;  /* [horizon][targets] share of the present deviation that is left by then */
     double *smear; /* [horizon][targets][nodes] mean of (1 + x) / (1 + forecast), for counts */
 };
 
@@ -79,13 +80,14 @@ typedef struct stg__state {
     double *own_square;   /* [columns][nodes] mean squared distance from it */
     double *pred;         /* [horizon][targets][nodes] */
     double *share;        /* [edges] EWMA of an edge's calls */
-    double *base;         /* [edges] EWMA of its caller's calls */
+    double *caller;       /* [edges] EWMA of its caller's calls */
     uint32_t *edge_seen;  /* [edges] windows in these */
     double *level;        /* [2][targets][nodes] "seasonal": EWMA of seen and of the profile */
     stg__supports supports;
     stg__run run; /* "dcrnn" */
     real *x;      /* [history][nodes][inputs] */
     real *extras; /* [horizon][time inputs] */
+    real *base;   /* [horizon][nodes][targets] */
 } stg__state;
 
 struct stg_session {
@@ -132,6 +134,22 @@ uint32_t stg__model_nodes(const stg_model *m);
 /* Copies of walk weights of the model's own graph: edges added up over routes. */
 uint32_t stg__model_edge(const stg_model *m, uint32_t src, uint32_t dst, uint32_t route);
 
+/*
+ * Mean of the last deviations, the later the more: weight STG__RECENT to the power of the age. Called
+ * with the youngest first until the weights no longer matter.
+ */
+#define STG__RECENT 0.6
+typedef struct stg__recent {
+    double sum;
+    double total;
+    double weight;
+} stg__recent;
+void stg__recent_add(stg__recent *r, double z); /* NaN: only ages */
+double stg__recent_get(const stg__recent *r);   /* 0 when nothing is known */
+
+/* Cuts off what is beyond STG__CLIP; unknown is 0. */
+double stg__clipped(double z);
+
 /* Counts are >= 0 and may be skewed; latencies ("..._us") are judged on the log scale. */
 bool stg__is_latency(const char *column);
 
@@ -142,6 +160,10 @@ double stg__from_log(double x);
 /* Mean of the known values among the last `history` windows, on the scale of the columns. */
 double stg__recent_mean(const stg_session *s, const stg__state *st, uint32_t column, uint32_t node);
 uint32_t stg__day_slot(const stg_model *m, uint64_t start);
+/* Profile of a column of one of the model's nodes; NULL when training never saw it. */
+const double *stg__profile_of(const stg_model *m, uint32_t column, uint32_t known);
+/* Numbers of steps the day of a model is cut into. */
+uint32_t stg__day_slots(uint64_t day_ns, uint64_t window_ns);
 /* Sine and cosine of the time of day at the start of a window. */
 void stg__day_time(uint64_t day_ns, uint64_t start, double out[2]);
 

@@ -131,13 +131,16 @@ void stg__run_clear(stg__run *run); /* zeroed memory is allowed */
 /*
  * What a forward pass reads besides parameters. x: [history][nodes][inputs]; extras:
  * [horizon][extras]; feed: [horizon] 1: the step after reads the label; labels:
- * [horizon][nodes][targets], NaN: unknown; feed may be NULL.
+ * [horizon][nodes][targets], NaN: unknown; feed may be NULL. base:
+ * [horizon][nodes][targets], added to the outputs, so that the net learns the way from there; may be
+ * NULL.
  */
 typedef struct stg__feed {
     const real *x;
     const real *extras;
     const real *labels;
     const uint8_t *feed;
+    const real *base;
 } stg__feed;
 
 /* Encoder over the history, then `steps` steps of the decoder into run->out. */

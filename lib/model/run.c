@@ -200,7 +200,8 @@ void stg__run_forward(stg__run *run, const real *packed, const stg__feed *feed, 
         for (uint32_t l = 0; l < s->layers; l++)
             stg__run_cell(run, packed, STG__DECODER, l, t);
         const stg__segment state = {stg__run_state(run, s->layers - 1, t + 1), wide, s->units};
-        const stg__product out = {run->out + (size_t)d * run->nodes * s->targets,
+        real *to = run->out + (size_t)d * run->nodes * s->targets;
+        const stg__product out = {to,
                                   s->targets,
                                   run->nodes,
                                   s->targets,
@@ -210,5 +211,7 @@ void stg__run_forward(stg__run *run, const real *packed, const stg__feed *feed, 
                                   packed + net->pack_proj_w,
                                   packed + net->pack_proj_b};
         run->kernels->product(&out);
+        for (size_t i = 0; feed->base && i < (size_t)run->nodes * s->targets; i++)
+            to[i] += feed->base[(size_t)d * run->nodes * s->targets + i];
     }
 }

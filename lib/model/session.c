@@ -155,7 +155,7 @@ static void learn_edges(stg_session *s, const stg_graph *g, const uint8_t *mask)
         if (st->edge_seen[e] < 1 / EDGE_RATE)
             rate = 1.0 / ++st->edge_seen[e];
         st->share[e] += rate * (calls[e] - st->share[e]);
-        st->base[e] += rate * (all - st->base[e]);
+        st->caller[e] += rate * (all - st->caller[e]);
     }
 }
 

@@ -53,15 +53,6 @@ const stg__kind stg__kind_persistence = {"persistence", no_load,    no_store,
 
 /* --- seasonal --------------------------------------------------------------------------------- */
 
-/* The profile of a node's target, or NULL when training never saw it. */
-static const double *profile_of(const stg_model *m, uint32_t target, uint32_t known)
-{
-    if (known == STG__NONE)
-        return NULL;
-    const double *p = m->profile + ((size_t)target * stg__model_nodes(m) + known) * m->slots;
-    return isnan(*p) ? NULL : p;
-}
-
 /* Levels follow slowly, over about twice the history, and start at the profile itself. */
 static void seasonal_observe(const stg_session *s, stg__state *st, uint64_t start, const double *now)
 {
@@ -70,7 +61,7 @@ static void seasonal_observe(const stg_session *s, stg__state *st, uint64_t star
     const uint32_t slot = stg__day_slot(m, start);
     for (uint32_t k = 0; k < m->targets; k++)
         for (uint32_t i = 0; i < st->nodes; i++) {
-            const double *profile = profile_of(m, k, st->known[i]);
+            const double *profile = stg__profile_of(m, m->target[k], st->known[i]);
             const double x = now[(size_t)m->target[k] * st->nodes + i];
             if (!profile || isnan(x))
                 continue;
@@ -89,7 +80,7 @@ static void seasonal_predict(const stg_session *s, stg__state *st, uint32_t step
     const stg_model *m = s->model;
     for (uint32_t k = 0; k < m->targets; k++)
         for (uint32_t i = 0; i < st->nodes; i++) {
-            const double *profile = profile_of(m, k, st->known[i]);
+            const double *profile = stg__profile_of(m, m->target[k], st->known[i]);
             const double recent = stg__recent_mean(s, st, m->target[k], i);
             const double seen = st->level[(size_t)k * st->nodes + i];
             const double usual = st->level[((size_t)m->targets + k) * st->nodes + i];
@@ -104,30 +95,5 @@ static void seasonal_predict(const stg_session *s, stg__state *st, uint32_t step
         }
 }
 
-static int32_t seasonal_load(stg_model *m, const stg_bundle *b, stg_error *err)
-{
-    const uint64_t shape[3] = {m->targets, stg__model_nodes(m), m->slots};
-    const stg__tensor *t;
-    STG_RETURN_IF_ERROR(stg__bundle_get(b, "model/profile", STG__F64, 3, shape, &t, err));
-    const size_t count = t->bytes / sizeof(double);
-    memcpy(m->profile, t->data, t->bytes);
-    for (size_t row = 0; row < count; row += m->slots) {
-        const bool none = isnan(m->profile[row]);
-        for (uint32_t i = 0; i < m->slots; i++) {
-            const double x = m->profile[row + i];
-            if (none ? !isnan(x) : !isfinite(x) || x < 0)
-                return stg__fail(err, STG_E_FORMAT, "tensor model/profile: number %zu is not usable",
-                                 row + i);
-        }
-    }
-    return STG_OK;
-}
-
-static int32_t seasonal_store(const stg_model *m, stg_bundle *b)
-{
-    const uint64_t shape[3] = {m->targets, stg__model_nodes(m), m->slots};
-    return stg__bundle_put(b, "model/profile", STG__F64, 3, shape, m->profile);
-}
-
-const stg__kind stg__kind_seasonal = {"seasonal", seasonal_load,    seasonal_store,
+const stg__kind stg__kind_seasonal = {"seasonal", no_load,          no_store,
                                       NULL,       seasonal_observe, seasonal_predict};

@@ -41,11 +41,12 @@ void stg__state_destroy(stg__state *st)
     stg__free(ctx, st->own_square);
     stg__free(ctx, st->pred);
     stg__free(ctx, st->share);
-    stg__free(ctx, st->base);
+    stg__free(ctx, st->caller);
     stg__free(ctx, st->edge_seen);
     stg__free(ctx, st->level);
     stg__free_aligned(ctx, st->x);
     stg__free_aligned(ctx, st->extras);
+    stg__free_aligned(ctx, st->base);
     stg__topology_unref(st->topo);
     stg__free(ctx, st);
     stg__ctx_unref(ctx);
@@ -65,7 +66,7 @@ static int32_t state_room(stg__state *st, const stg_model *m)
         {(void **)&st->own_square, columns * n, sizeof *st->own_square},
         {(void **)&st->pred, (size_t)m->horizon * m->targets * n, sizeof *st->pred},
         {(void **)&st->share, st->edges, sizeof *st->share},
-        {(void **)&st->base, st->edges, sizeof *st->base},
+        {(void **)&st->caller, st->edges, sizeof *st->caller},
         {(void **)&st->edge_seen, st->edges, sizeof *st->edge_seen},
         {(void **)&st->level, 2 * (size_t)m->targets * n, sizeof *st->level},
     };
@@ -89,7 +90,7 @@ static void find_known(stg__state *st, const stg_model *m)
         if (known == STG__NONE || isnan(m->edge_calls[known]) || isnan(m->caller_calls[known]))
             continue;
         st->share[e] = m->edge_calls[known];
-        st->base[e] = m->caller_calls[known];
+        st->caller[e] = m->caller_calls[known];
         st->edge_seen[e] = UINT32_MAX;
     }
 }
@@ -119,7 +120,7 @@ static void carry_over(const stg_model *m, const stg__state *from, stg__state *t
     for (uint32_t e = 0; e < from->edges; e++)
         if (edge[e] != UINT32_MAX) {
             to->share[edge[e]] = from->share[e];
-            to->base[edge[e]] = from->base[e];
+            to->caller[edge[e]] = from->caller[e];
             to->edge_seen[edge[e]] = from->edge_seen[e];
         }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Adam (Kingma & Ba 2015) and the clipping of gradients. */
+/* Adam (Kingma & Ba 2015), its decoupled decay of weights (Loshchilov & Hutter 2019) and the clipping
+ * of gradients. */
 #ifndef STG_ADAM_H
 #define STG_ADAM_H
 
@@ -16,6 +17,7 @@ typedef struct stg__adam {
     double beta1;
     double beta2;
     double epsilon; /* added to sqrt(v / (1 - beta2^t)) */
+    double decay;   /* every step first takes rate * decay of each weight away */
 } stg__adam;
 
 /* One step: w -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon). */

@@ -12,6 +12,7 @@ void stg__data_clear(stg_ctx *ctx, stg__data *d)
     stg__free_aligned(ctx, d->x);
     stg__free_aligned(ctx, d->y);
     stg__free_aligned(ctx, d->time);
+    stg__free_aligned(ctx, d->recent);
     stg__free(ctx, d->train);
     stg__free(ctx, d->valid);
 }
@@ -20,7 +21,11 @@ static double scaled(const stg_model *m, const stg__window *w, uint32_t column, 
                      uint32_t id)
 {
     const size_t at = (size_t)column * stg__model_nodes(m) + node;
-    return (stg__window_value(w, column, id) - m->mean[at]) / m->deviation[at];
+    const double *profile = stg__profile_of(m, column, node);
+    if (!profile)
+        return NAN;
+    const double middle = profile[stg__day_slot(m, w->start_ns)];
+    return (stg__window_value(w, column, id) - middle) / m->deviation[at];
 }
 
 static void fill_window(stg__data *d, const stg_model *m, const stg__window *w, size_t place,
@@ -36,14 +41,61 @@ static void fill_window(stg__data *d, const stg_model *m, const stg__window *w, 
         real *x = d->x + (place * nodes + i) * s->inputs;
         real *y = d->y + (place * nodes + i) * s->targets;
         for (uint32_t c = 0; c < m->inputs; c++) {
-            const double z = scaled(m, w, c, i, order[i]);
-            x[c] = (real)(isnan(z) ? 0 : z > STG__CLIP ? STG__CLIP : z < -STG__CLIP ? -STG__CLIP : z);
+            x[c] = (real)stg__clipped(scaled(m, w, c, i, order[i]));
         }
         for (uint32_t j = 0; j < s->extras; j++)
             x[m->inputs + j] = (real)time[j];
         for (uint32_t k = 0; k < s->targets; k++)
             y[k] = (real)scaled(m, w, m->target[k], i, order[i]);
     }
+}
+
+/* The present deviation at the end of each window, as a session has it. Over a gap it would be another
+ * one, but no sample reaches over a gap. */
+static void fill_recent(stg__data *d, const stg_model *m, size_t w)
+{
+    const size_t row = (size_t)stg__model_nodes(m) * m->targets;
+    for (size_t i = 0; i < row; i++) {
+        stg__recent recent = {0, 0, 1};
+        for (size_t back = 0; back < m->history && back <= w; back++)
+            stg__recent_add(&recent, (double)d->y[(w - back) * row + i]);
+        d->recent[w * row + i] = (real)stg__recent_get(&recent);
+    }
+}
+
+/* How much of a deviation is left after each number of windows: least squares over all nodes. */
+void stg__data_pull(const stg__data *d, stg_model *m)
+{
+    const size_t row = (size_t)stg__model_nodes(m) * m->targets;
+    for (uint32_t h = 0; h < m->horizon; h++)
+        for (uint32_t k = 0; k < m->targets; k++) {
+            double both = 0;
+            double square = 0;
+            for (size_t s = 0; s < d->trains; s++) {
+                const size_t now = d->train[s] + m->history - 1;
+                for (size_t i = k; i < row; i += m->targets) {
+                    const double then = (double)d->y[(now + 1 + h) * row + i];
+                    const double recent = (double)d->recent[now * row + i];
+                    if (isnan(then))
+                        continue;
+                    both += recent * stg__clipped(then);
+                    square += recent * recent;
+                }
+            }
+            const double pull = square > 0 ? both / square : 0;
+            m->pull[(size_t)h * m->targets + k] = pull < 0 ? 0 : pull > 1 ? 1 : pull;
+        }
+}
+
+/* The outputs' starting points for the sample that begins at `first`. */
+void stg__data_base(const stg__data *d, const stg_model *m, size_t first, real *base)
+{
+    const size_t row = (size_t)stg__model_nodes(m) * m->targets;
+    const real *recent = d->recent + (first + m->history - 1) * row;
+    for (uint32_t h = 0; h < m->horizon; h++)
+        for (size_t i = 0; i < row; i++)
+            base[h * row + i] =
+                (real)m->pull[(size_t)h * m->targets + i % m->targets] * recent[i];
 }
 
 /* A training sample lies before `train` whole; a sample that judges has all its labels after it. */
@@ -74,13 +126,16 @@ int32_t stg__data_create(stg__data *d, const stg_model *m, const stg_trainer *t,
         .x = (real *)stg__alloc_aligned(t->ctx, rows * s->inputs, sizeof(real)),
         .y = (real *)stg__alloc_aligned(t->ctx, rows * s->targets, sizeof(real)),
         .time = (real *)stg__alloc_aligned(t->ctx, t->windows * s->extras, sizeof(real)),
+        .recent = (real *)stg__alloc_aligned(t->ctx, rows * s->targets, sizeof(real)),
         .train = (size_t *)stg__calloc(t->ctx, t->windows, sizeof(size_t)),
         .valid = (size_t *)stg__calloc(t->ctx, t->windows, sizeof(size_t)),
     };
-    if (!d->x || !d->y || !d->time || !d->train || !d->valid)
+    if (!d->x || !d->y || !d->time || !d->recent || !d->train || !d->valid)
         return STG_E_NOMEM;
     for (size_t w = 0; w < t->windows; w++)
         fill_window(d, m, &t->window[w], w, order);
+    for (size_t w = 0; w < t->windows; w++)
+        fill_recent(d, m, w);
     find_samples(d, m, t, train);
     return STG_OK;
 }

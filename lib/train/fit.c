@@ -135,7 +135,6 @@ static void fill_scales(stg_model *m, const stg_trainer *t, const uint32_t *orde
 
 static void copy_header(stg_model *m, const stg_trainer *t)
 {
-    const uint64_t slots = t->o.day_ns / t->window_ns;
     m->kind = t->kind;
     m->window_ns = t->window_ns;
     m->day_ns = t->o.day_ns;
@@ -145,8 +144,8 @@ static void copy_header(stg_model *m, const stg_trainer *t)
     m->targets = t->targets;
     memcpy(m->target, t->target, sizeof m->target);
     m->edges = stg__names_count(t->edges);
-    if (t->kind == &stg__kind_seasonal)
-        m->slots = slots > STG__MAX_SLOTS ? STG__MAX_SLOTS : slots ? (uint32_t)slots : 1;
+    if (t->kind != &stg__kind_persistence)
+        m->slots = stg__day_slots(m->day_ns, m->window_ns);
 }
 
 static int32_t fill_model(stg_model *m, const stg_trainer *t, size_t train, const uint32_t *node_order,
@@ -187,10 +186,12 @@ int32_t stg__fit_model(stg_model **out, const stg_trainer *t, size_t train, uint
     return STG_OK;
 }
 
-/* --- seasonal --------------------------------------------------------------------------------- */
+/* --- the day ----------------------------------------------------------------------------------- */
 
-/* Weighted mean over neighbouring slots, around midnight too; slots without data give nothing. */
-static void smooth(double *profile, const double *sum, const double *count, uint32_t slots)
+/* Weighted mean over neighbouring slots, around midnight too; slots without data give nothing. keep:
+ * how much of the distance from the mean over all is kept. */
+static void smooth(double *profile, const double *sum, const double *count, uint32_t slots,
+                   double keep)
 {
     const int width = (int)(slots / 48); /* half an hour of a day to both sides */
     double all = 0;
@@ -199,6 +200,7 @@ static void smooth(double *profile, const double *sum, const double *count, uint
         all += sum[i];
         every += count[i];
     }
+    const double mean = every > 0 ? all / every : NAN;
     for (uint32_t i = 0; i < slots; i++) {
         double total = 0;
         double weight = 0;
@@ -208,30 +210,55 @@ static void smooth(double *profile, const double *sum, const double *count, uint
             total += w * sum[at];
             weight += w * count[at];
         }
-        profile[i] = weight > 0 ? total / weight : every > 0 ? all / every : NAN;
+        profile[i] = weight > 0 ? mean + keep * (total / weight - mean) : mean;
     }
 }
 
-int32_t stg__fit_seasonal(stg_model *m, const stg_trainer *t, const uint32_t *order)
+/* Spread around the profile in place of that around the mean. */
+static void set_deviation(stg_model *m, const stg_trainer *t, uint32_t column, uint32_t node,
+                          uint32_t id, size_t train)
+{
+    const double *profile = stg__profile_of(m, column, node);
+    moments left = {0, 0, 0};
+    double mean;
+    for (size_t w = 0; profile && w < train; w++) {
+        const double x = stg__window_value(&t->window[w], column, id);
+        if (!isnan(x))
+            add_moment(&left, x - profile[stg__day_slot(m, t->window[w].start_ns)]);
+    }
+    scale_from(&left, &mean, &m->deviation[(size_t)column * stg__model_nodes(m) + node]);
+}
+
+/*
+ * The profile is the mean over the days. One that a net shall stand on is drawn towards the plain mean,
+ * the more the fewer days there are: a day's own ups and downs are in its profile too, and the net
+ * would take the next day's for far smaller than they are. Below two days there is none.
+ */
+int32_t stg__fit_profile(stg_model *m, const stg_trainer *t, const uint32_t *order, size_t train)
 {
     const uint32_t slots = m->slots;
+    const double days = (double)train * (double)m->window_ns / (double)m->day_ns;
+    const bool net = m->kind == &stg__kind_dcrnn;
+    const double keep = !net ? 1 : days < 2 ? 0 : 1 - 1 / days;
+    const uint32_t nodes = stg__model_nodes(m);
     double *sum = (double *)stg__calloc(t->ctx, 2 * (size_t)slots, sizeof *sum);
     if (!sum)
         return STG_E_NOMEM;
     double *count = sum + slots;
-    const uint32_t nodes = stg__model_nodes(m);
-    for (uint32_t k = 0; k < m->targets; k++)
+    for (uint32_t c = 0; c < stg__model_columns(m); c++)
         for (uint32_t i = 0; i < nodes; i++) {
             memset(sum, 0, 2 * (size_t)slots * sizeof *sum);
-            for (size_t w = 0; w < t->windows; w++) {
-                const double x = stg__window_value(&t->window[w], m->target[k], order[i]);
+            for (size_t w = 0; w < train; w++) {
+                const double x = stg__window_value(&t->window[w], c, order[i]);
                 const uint32_t slot = stg__day_slot(m, t->window[w].start_ns);
                 if (isnan(x))
                     continue;
                 sum[slot] += x;
                 count[slot]++;
             }
-            smooth(m->profile + ((size_t)k * nodes + i) * slots, sum, count, slots);
+            smooth(m->profile + ((size_t)c * nodes + i) * slots, sum, count, slots, keep);
+            if (net)
+                set_deviation(m, t, c, i, order[i], train);
         }
     stg__free(t->ctx, sum);
     return STG_OK;

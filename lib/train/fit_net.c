@@ -9,6 +9,8 @@
 
 #include "fit_net.h"
 
+#define DECAY 0.1 /* of the weights, in AdamW's sense: by rate times this in every step */
+
 /* Streams of random numbers, by what they are for. */
 enum { STREAM_ORDER = 1000, STREAM_FEED = 1u << 20 };
 
@@ -18,6 +20,7 @@ static void clear(stg__fit *f)
     for (uint32_t i = 0; f->desk && i < f->threads; i++) {
         stg__back_clear(&f->desk[i].back);
         stg__run_clear(&f->desk[i].run);
+        stg__free_aligned(f->ctx, f->desk[i].base);
     }
     stg__free(f->ctx, f->desk);
     stg__supports_clear(&f->supports);
@@ -34,16 +37,18 @@ static void clear(stg__fit *f)
 
 /* --- a job: the samples of a batch, or all that judge ------------------------------------------- */
 
-static stg__feed feed_of(const stg__fit *f, size_t first)
+stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first)
 {
     const stg__shape *s = &f->m->net.shape;
     const size_t nodes = stg__model_nodes(f->m);
     const size_t then = first + s->history;
+    stg__data_base(&f->data, f->m, first, desk->base);
     return (stg__feed){
         .x = f->data.x + first * nodes * s->inputs,
         .extras = f->data.time + then * s->extras,
         .labels = f->data.y + then * nodes * s->targets,
         .feed = f->scale > 0 ? f->feed : NULL,
+        .base = desk->base,
     };
 }
 
@@ -69,7 +74,7 @@ static double absolute_errors(const real *out, const real *labels, size_t count,
 static void do_sample(stg__fit *f, stg__desk *desk, size_t i, real *gradient)
 {
     const stg__shape *s = &f->m->net.shape;
-    const stg__feed feed = feed_of(f, f->sample[i]);
+    const stg__feed feed = stg__fit_feed(f, desk, f->sample[i]);
     const size_t outputs = (size_t)s->horizon * stg__model_nodes(f->m) * s->targets;
     stg__run_forward(&desk->run, f->m->packed, &feed, s->horizon);
     f->loss[i] = absolute_errors(desk->run.out, feed.labels, outputs, f->scale,
@@ -244,6 +249,11 @@ static int32_t make_supports(stg__fit *f)
     return status;
 }
 
+static real *vector(stg_ctx *ctx, size_t count)
+{
+    return (real *)stg__alloc_aligned(ctx, count, sizeof(real));
+}
+
 static int32_t make_desks(stg__fit *f)
 {
     f->desk = (stg__desk *)stg__calloc(f->ctx, f->threads, sizeof *f->desk);
@@ -255,13 +265,11 @@ static int32_t make_desks(stg__fit *f)
             stg__run_create(&d->run, f->ctx, &f->m->net, stg__model_nodes(f->m), true));
         d->run.supports = &f->supports;
         STG_RETURN_IF_ERROR(stg__back_create(&d->back, f->ctx, &d->run));
+        d->base = vector(f->ctx, (size_t)f->m->horizon * stg__model_nodes(f->m) * f->m->targets);
+        if (!d->base)
+            return STG_E_NOMEM;
     }
     return stg__crew_create(&f->crew, f->ctx, f->threads);
-}
-
-static real *vector(stg_ctx *ctx, size_t count)
-{
-    return (real *)stg__alloc_aligned(ctx, count, sizeof(real));
 }
 
 static int32_t make_room(stg__fit *f)
@@ -274,7 +282,7 @@ static int32_t make_room(stg__fit *f)
     f->gradient = vector(f->ctx, STG__GROUPS * net->params);
     f->best = vector(f->ctx, net->params);
     f->adam = (stg__adam){vector(f->ctx, net->params), vector(f->ctx, net->params), 0, 0.9, 0.999,
-                          1e-8};
+                          1e-8, DECAY};
     f->loss = (double *)stg__calloc(f->ctx, most, sizeof *f->loss);
     f->count = (double *)stg__calloc(f->ctx, most, sizeof *f->count);
     f->feed = (uint8_t *)stg__calloc(f->ctx, net->shape.horizon, 1);
@@ -307,10 +315,13 @@ static int32_t set_up(stg__fit *f, const uint32_t *order, size_t train, stg_erro
                          "%zu windows with their gaps hold no sample of %u windows to train on and "
                          "one to judge by",
                          f->t->windows, o->history + o->horizon);
+    stg__data_pull(&f->data, m);
     STG_RETURN_IF_ERROR(make_supports(f));
     STG_RETURN_IF_ERROR(make_room(f));
     STG_RETURN_IF_ERROR(make_desks(f));
     stg__net_start(&m->net, m->params, o->seed);
+    /* Outputs begin as what is left of the present deviation, and get better from there. */
+    memset(m->params + m->net.proj_w, 0, (size_t)o->units * m->targets * sizeof(real));
     repack(f);
     return STG_OK;
 }

@@ -20,6 +20,7 @@ typedef struct stg__data {
     real *x;      /* [windows][nodes][inputs], unknown: 0 */
     real *y;      /* [windows][nodes][targets], unknown: NaN */
     real *time;   /* [windows][extras] */
+    real *recent; /* [windows][nodes][targets] the present deviation when the window ends */
     size_t *train; /* first windows of samples */
     size_t *valid;
     size_t trains;
@@ -29,11 +30,14 @@ typedef struct stg__data {
 int32_t stg__data_create(stg__data *d, const stg_model *m, const stg_trainer *t,
                          const uint32_t *order, size_t train);
 void stg__data_clear(stg_ctx *ctx, stg__data *d);
+void stg__data_pull(const stg__data *d, stg_model *m); /* fills m->pull */
+void stg__data_base(const stg__data *d, const stg_model *m, size_t first, real *base);
 
 /* What a thread needs for itself. */
 typedef struct stg__desk {
     stg__run run;
     stg__back back;
+    real *base; /* [horizon][nodes][targets] */
 } stg__desk;
 
 typedef struct stg__fit {
@@ -58,6 +62,9 @@ typedef struct stg__fit {
     real scale; /* of the derivative; 0: judge only */
     uint64_t batches; /* done */
 } stg__fit;
+
+/* What the net reads of the sample that begins at `first`. */
+stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first);
 
 /* Smearing factors of the finished weights. */
 int32_t stg__fit_smear(stg__fit *f);

@@ -20,19 +20,22 @@ static void add_sample(const stg__fit *f, size_t first, double *sum, uint32_t *c
     const uint32_t nodes = stg__model_nodes(m);
     const real *y = f->data.y + (first + s->history) * nodes * s->targets;
     const real *out = f->desk[0].run.out;
-    for (uint32_t d = 0; d < s->horizon; d++)
+    for (uint32_t d = 0; d < s->horizon; d++) {
+        const uint32_t slot = stg__day_slot(m, f->t->window[first + s->history + d].start_ns);
         for (uint32_t i = 0; i < nodes; i++)
             for (uint32_t k = 0; k < s->targets; k++) {
                 const size_t from = ((size_t)d * nodes + i) * s->targets + k;
                 const size_t to = ((size_t)d * s->targets + k) * nodes + i;
-                const size_t scale = (size_t)m->target[k] * nodes + i;
-                if (isnan(y[from]))
+                if (isnan(y[from])) /* as all are where there is no profile */
                     continue;
-                const double seen = m->mean[scale] + m->deviation[scale] * (double)y[from];
-                const double expected = m->mean[scale] + m->deviation[scale] * (double)out[from];
+                const double middle = stg__profile_of(m, m->target[k], i)[slot];
+                const double unit = m->deviation[(size_t)m->target[k] * nodes + i];
+                const double seen = middle + unit * (double)y[from];
+                const double expected = middle + unit * (double)out[from];
                 sum[to] += exp(seen - (expected > 0 ? expected : 0));
                 count[to]++;
             }
+    }
 }
 
 static void add_samples(stg__fit *f, const size_t *sample, size_t samples, double *sum,
@@ -40,13 +43,8 @@ static void add_samples(stg__fit *f, const size_t *sample, size_t samples, doubl
 {
     const size_t stride = samples / MOST_SAMPLES + 1;
     for (size_t i = 0; i < samples; i += stride) {
-        const stg__shape *s = &f->m->net.shape;
-        const size_t nodes = stg__model_nodes(f->m);
-        const stg__feed feed = {
-            .x = f->data.x + sample[i] * nodes * s->inputs,
-            .extras = f->data.time + (sample[i] + s->history) * s->extras,
-        };
-        stg__run_forward(&f->desk[0].run, f->m->packed, &feed, s->horizon);
+        const stg__feed feed = stg__fit_feed(f, &f->desk[0], sample[i]);
+        stg__run_forward(&f->desk[0].run, f->m->packed, &feed, f->m->horizon);
         add_sample(f, sample[i], sum, count);
     }
 }

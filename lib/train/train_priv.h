@@ -50,7 +50,7 @@ int32_t stg__series_add(stg_trainer *t, const stg_graph *g);
  * model's node i. The first `train` windows make the scales. */
 int32_t stg__fit_model(stg_model **out, const stg_trainer *t, size_t train, uint32_t **order);
 /* What the kinds learn beyond that. */
-int32_t stg__fit_seasonal(stg_model *m, const stg_trainer *t, const uint32_t *order);
+int32_t stg__fit_profile(stg_model *m, const stg_trainer *t, const uint32_t *order, size_t train);
 int32_t stg__fit_net(stg_model *m, const stg_trainer *t, const uint32_t *order, size_t train,
                      stg_error *err);
 

@@ -46,17 +46,17 @@ static void fill_defaults(stg_trainer_opts *o, const stg__kind *kind)
 {
     const uint64_t day = 24u * 3600 * 1000000000u;
     o->day_ns = o->day_ns ? o->day_ns : day;
-    o->learning_rate = o->learning_rate > 0 ? o->learning_rate : 0.01;
+    o->learning_rate = o->learning_rate > 0 ? o->learning_rate : 0.003;
     o->clip_norm = o->clip_norm > 0 ? o->clip_norm : 5;
     o->valid_share = o->valid_share > 0 ? o->valid_share : 0.2;
     or_else(&o->history, kind == &stg__kind_persistence ? 3 : 12);
     or_else(&o->horizon, 12);
     or_else(&o->layers, 2);
-    or_else(&o->units, 32);
+    or_else(&o->units, 16);
     or_else(&o->hops, 2);
     if (o->hops == STG_NO_HOPS)
         o->hops = 0;
-    or_else(&o->epochs, 60);
+    or_else(&o->epochs, 40);
     or_else(&o->patience, 10);
     or_else(&o->batch, 16);
     or_else(&o->threads, 1);
@@ -185,8 +185,8 @@ int32_t stg_trainer_run(stg_trainer *t, const stg_model **out, stg_error *err)
     stg_model *m = NULL;
     uint32_t *order = NULL;
     int32_t status = stg__fit_model(&m, t, train, &order);
-    if (status == STG_OK && t->kind == &stg__kind_seasonal)
-        status = stg__fit_seasonal(m, t, order);
+    if (status == STG_OK && m->slots)
+        status = stg__fit_profile(m, t, order, train);
     if (status == STG_OK && t->kind == &stg__kind_dcrnn)
         status = stg__fit_net(m, t, order, train, err);
     stg__free(t->ctx, order);

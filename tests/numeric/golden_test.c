@@ -366,7 +366,7 @@ static void check_sequence(const char *path, uint32_t layers, uint32_t hops, uin
     const uint8_t *labels = (const uint8_t *)tensor(q.b, "cl_use_label")->data;
     const visit params = {q.b, &q.net, q.params, false, same_output};
     const visit gradient = {q.b, &q.net, q.gradient, false, same_gradient};
-    stg__adam adam = {reals(q.net.params), reals(q.net.params), 0, 0.9, 0.999, 1e-3};
+    stg__adam adam = {reals(q.net.params), reals(q.net.params), 0, 0.9, 0.999, 1e-3, 0};
     pass(&q, NULL);
     same_output(tensor(q.b, "true/f32/eval_out"), q.out);
     for (int s = 0; s < 4; s++) {

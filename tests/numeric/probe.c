@@ -43,7 +43,7 @@ void PROBE_RUN(probe *p, stg_ctx *ctx, const stg__kernels *kernels)
     real *labels = reals(p->labels, outputs);
     stg__net_pack(&net, params, packed);
     stg__net_pack_back(&net, params, packed_back);
-    const stg__feed feed = {x, extras, labels, p->feed};
+    const stg__feed feed = {.x = x, .extras = extras, .labels = labels, .feed = p->feed};
     stg__run_forward(&run, packed, &feed, s->horizon);
     p->loss = 0;
     for (size_t i = 0; i < outputs; i++) {
