@@ -114,44 +114,53 @@ static double new_elsewhere(const stg_detector *d, const stg__row *r, uint32_t e
     return fmin((fresh + prior_part * prior_calls) / (calls + prior_calls), 0.95);
 }
 
+static void read_edge(const stg_detector *d, const stg__row *r, uint32_t index, const stg__kind *k,
+                      stg__reading *in)
+{
+    in->x = in->shown = edge_at(r, k->x, index);
+    in->n = k->law == LAW_SHARE ? node_at(r, NC_CALLS, d->edge[index].src) : edge_at(r, k->n, index);
+    if (k == &stg__kinds[N_KINDS + E_NEW_GROUP])
+        in->forecast = new_elsewhere(d, r, index, in);
+}
+
+static void read_node(const stg__row *r, uint32_t index, uint32_t kind, const stg__kind *k,
+                      stg__reading *in)
+{
+    in->x = node_at(r, k->x, index);
+    in->n = node_at(r, k->n, index);
+    if (kind == N_BUSY) /* producers say one or the other */
+        in->x = fmax(in->x, node_at(r, NC_ACTIVE, index));
+    in->shown = in->x;
+    if (kind == N_CONN_AGE || kind == N_HEADER_AGE)
+        in->x *= held(r, index, kind);
+}
+
 stg__reading stg__read(const stg_detector *d, const stg__row *r, bool is_edge, uint32_t index,
                        uint32_t kind, const stg__stream *s)
 {
     const stg__kind *k = stg__kind_of(is_edge, kind);
     stg__reading in = {.forecast = NAN};
-    double n;
-    if (is_edge) {
-        in.x = edge_at(r, k->x, index);
-        n = k->law == LAW_SHARE ? node_at(r, NC_CALLS, d->edge[index].src) : edge_at(r, k->n, index);
-    } else {
-        in.x = node_at(r, k->x, index);
-        n = node_at(r, k->n, index);
-        if (kind == N_BUSY) /* producers say one or the other */
-            in.x = fmax(in.x, node_at(r, NC_ACTIVE, index));
-    }
-    in.shown = in.x;
-    if (!is_edge && (kind == N_CONN_AGE || kind == N_HEADER_AGE))
-        in.x *= held(r, index, kind);
-    in.n = n;
+    if (is_edge)
+        read_edge(d, r, index, k, &in);
+    else
+        read_node(r, index, kind, k, &in);
     switch (k->law) {
     case LAW_RATE:
-        in.forecast = n;
+        in.forecast = in.n;
         in.ok = in.x >= 0;
         break;
     case LAW_SHARE:
     case LAW_RATIO:
-        in.ok = in.x >= 0 && n >= k->min_n;
-        if (in.ok && (k->law == LAW_RATIO || s->part) && in.x > n)
-            in.x = n;
-        if (in.ok && is_edge && kind == E_NEW_GROUP)
-            in.forecast = new_elsewhere(d, r, index, &in);
+        in.ok = in.x >= 0 && in.n >= k->min_n;
+        if (in.ok && (k->law == LAW_RATIO || s->part) && in.x > in.n)
+            in.x = in.n;
         break;
     case LAW_JOINT:
         break; /* made of other streams' scores */
     default:
-        in.ok = in.x >= 0 && n >= 0;
+        in.ok = in.x >= 0 && in.n >= 0;
         if (in.ok)
-            read_level(k, &in, in.x, n,
+            read_level(k, &in, in.x, in.n,
                        stg__uniform_at(d->opts.seed, s->hash ^ 0x5bd1e995u, r->start_ns));
     }
     return in;
