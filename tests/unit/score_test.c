@@ -6,6 +6,8 @@
  */
 #include <stdbool.h>
 
+#include <stgraph/train.h>
+
 #include "bundle_priv.h"
 #include "score_priv.h"
 #include "sim.h"
@@ -489,6 +491,94 @@ START_TEST(rules)
 }
 END_TEST
 
+/* A forecast judges the windows it covers and no other. */
+START_TEST(forecast_of_another_window)
+{
+    static sim s;
+    stg_ctx *ctx = test_ctx(NULL);
+    stg_trainer *trainer;
+    const stg_model *model;
+    stg_session *session;
+    stg_detector *det;
+    const stg_forecast *fc = NULL;
+    const stg_graph *g;
+    const stg_report *r;
+    const stg_trainer_opts opts = {
+        .size = sizeof opts, .kind = "persistence", .day_ns = 600000000000u};
+    sim_init(&s, ctx, 19);
+    ck_assert_int_eq(stg_trainer_create(&trainer, ctx, &opts, NULL), STG_OK);
+    ck_assert_int_eq(stg_detector_create(&det, ctx, NULL, NULL, NULL), STG_OK);
+    for (int w = 0; w < 80; w++) {
+        ck_assert_int_eq(sim_step(&s, &g), STG_OK);
+        ck_assert_int_eq(stg_trainer_add(trainer, g), STG_OK);
+        stg_unref(g);
+    }
+    ck_assert_int_eq(stg_trainer_run(trainer, &model, NULL), STG_OK);
+    ck_assert_int_eq(stg_session_create(&session, ctx, model, NULL), STG_OK);
+    for (int w = 0; w < 80; w++) {
+        ck_assert_int_eq(sim_step(&s, &g), STG_OK);
+        ck_assert_int_eq(stg_detector_learn(det, g, fc), STG_OK);
+        ck_assert_int_eq(stg_session_step(session, g, NULL), STG_OK);
+        stg_unref(fc);
+        ck_assert_int_eq(stg_session_forecast(session, 2, &fc), STG_OK);
+        stg_unref(g);
+    }
+    ck_assert_int_eq(stg_detector_fit(det, NULL), STG_OK);
+    for (int w = 0; w < 4; w++) { /* it covers two windows from here */
+        ck_assert_int_eq(sim_step(&s, &g), STG_OK);
+        const int32_t status = stg_detector_score(det, g, fc, &r);
+        ck_assert_int_eq(status, w < 2 ? STG_OK : STG_E_MISMATCH);
+        if (status == STG_OK)
+            stg_unref(r);
+        stg_unref(g);
+    }
+    stg_unref(fc);
+    stg_session_destroy(session);
+    stg_unref(model);
+    stg_trainer_destroy(trainer);
+    stg_detector_destroy(det);
+    sim_free(&s);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
+/* Windows without any value, and windows that were not covered: no alarm, and no harm after them. */
+START_TEST(missing_is_not_zero)
+{
+    static sim s;
+    stg_ctx *ctx = test_ctx(NULL);
+    stg_detector *det = trained(&s, ctx, 20, 12);
+    const stg_graph *g;
+    const stg_report *r;
+    stg_report_info info = {.size = sizeof info};
+    int opened = 0;
+    for (int w = 0; w < 90; w++) {
+        ck_assert_int_eq(sim_step(&s, &g), STG_OK);
+        if (w >= 30 && w < 50) { /* names are known, nothing else is */
+            const uint64_t at = s.start_ns + (uint64_t)(s.window - 1) * SIM_WINDOW;
+            stg_unref(g);
+            ck_assert_int_eq(stg_graph_builder_begin(s.builder, at, at + SIM_WINDOW), STG_OK);
+            if (w < 40)
+                stg__builder_coverage(s.builder, 0.2);
+            ck_assert_int_eq(stg_graph_builder_finish(s.builder, &g), STG_OK);
+        }
+        ck_assert_int_eq(stg_detector_score(det, g, NULL, &r), STG_OK);
+        stg_report_get_info(r, &info);
+        ck_assert_uint_eq(info.judged, !(w >= 30 && w < 40));
+        stg_incident_info inc = {.size = sizeof inc};
+        for (uint32_t i = 0; stg_report_incident(r, i, &inc) == STG_OK; i++)
+            opened += inc.state == STG_INCIDENT_OPEN && w >= 30;
+        stg_unref(r);
+        stg_unref(g);
+    }
+    ck_assert_int_le(opened, 1);
+    stg_detector_destroy(det);
+    sim_free(&s);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
 TEST_SUITE("score", promise_is_kept, attacks_are_found_located_and_named,
            a_crowd_is_benign_and_hides_no_attack, stored_and_same, no_allocation_after_warm_up,
-           failing_memory, scored_again, hostile_bundle, rules)
+           failing_memory, scored_again, hostile_bundle, rules,
+           forecast_of_another_window, missing_is_not_zero)
