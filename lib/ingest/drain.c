@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From the rings into the accumulators of the two open windows: the hot loop. Calls go in batches
- * through three stages, so that the cache misses of one call overlap with those of the others:
- * copy, check and hash; find the accumulator; count. Everything is copied before it is checked.
+ * through stages, so that the cache misses of one call overlap with those of the others: copy, check
+ * and hash; find the edge; find the accumulator; count. All is copied before it is checked.
  * A stage that needs memory and gets none cuts the batch there; nothing is counted twice.
  */
 #include <string.h>
@@ -118,7 +118,7 @@ static int32_t take_name(stg_ingest *in, stg__port *p, const stg__slot *first, u
 static int32_t take_gauge(stg_ingest *in, stg__port *p, const stg__slot *slot)
 {
     stg_gauge gauge = slot->gauge;
-    if (gauge.node > p->names || p->map[0][gauge.node] == STG__NONE) {
+    if (gauge.node >> p->bits != 0 || p->map[0][gauge.node] == STG__NONE) {
         in->malformed++;
         return STG_OK;
     }
@@ -160,15 +160,17 @@ static int32_t take_other(stg_ingest *in, stg__port *p)
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-static uint32_t judge(stg_ingest *in, const stg__port *p, stg_call *c)
+static inline uint32_t judge(stg_ingest *in, const stg__port *p, stg_call *c)
 {
-    if (c->src > p->names || c->dst > p->names || c->route > p->names || c->side >= STG__SIDES)
+    if (((c->src | c->dst | c->route) >> p->bits) != 0 || c->side >= STG__SIDES)
         return STG__MALFORMED;
     c->src = p->map[0][c->src];
     c->dst = p->map[0][c->dst];
     c->route = p->map[1][c->route];
-    if (c->src == STG__NONE || c->dst == STG__NONE || c->route == STG__NONE)
+    if ((c->src | c->dst | c->route) > INT32_MAX) /* one of them is STG__NONE: never told */
         return STG__MALFORMED;
+    if (in->have && c->end_ns - in->cur_start < in->window_ns)
+        return (uint32_t)(in->cur & 1);
     return fate_of(in, c->end_ns);
 }
 
@@ -178,6 +180,7 @@ static uint32_t stage_copy(stg_ingest *in, stg__port *p)
     const uint64_t left = p->limit - p->head;
     const uint32_t most = left < STG__BATCH ? (uint32_t)left : STG__BATCH;
     uint32_t n = 0;
+    in->batch_outside = false;
     for (; n < most; n++) {
         stg__item *item = &in->batch[n];
         memcpy(&item->call, &p->slots[(p->head + n) & (p->capacity - 1)], sizeof item->call);
@@ -192,35 +195,76 @@ static uint32_t stage_copy(stg_ingest *in, stg__port *p)
         if (item->fate > STG__TAKE1)
             continue;
         in->touched[item->fate] = true;
+        item->outside = (item->call.client | item->call.group | item->call.user) != 0;
+        in->batch_outside |= item->outside;
         item->hash = stg__edge_hash(in, item->call.src, item->call.dst, item->call.route);
         __builtin_prefetch(&in->edges.table[item->hash & (in->edges.slots - 1)]);
     }
     return n;
 }
 
-/* Second stage: the accumulators. Returns how many items have theirs. */
+/* Second stage: where the edges are. */
+static void stage_guess(stg_ingest *in, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        stg__item *item = &in->batch[i];
+        if (item->fate > STG__TAKE1)
+            continue;
+        item->place = stg__edge_guess(in, item->hash);
+        if (item->place != STG__NONE)
+            __builtin_prefetch(&in->edges.at[item->place]);
+    }
+}
+
+/* The accumulator, if the edge is where it was guessed and all the call needs is there. */
+static inline stg__acc *acc_of(const stg_ingest *in, const stg__item *item)
+{
+    const stg_call *c = &item->call;
+    if (item->place == STG__NONE)
+        return NULL;
+    const stg__edge *e = &in->edges.at[item->place];
+    stg__seen *seen = e->seen[c->side];
+    if (((e->src ^ c->src) | (e->dst ^ c->dst) | (e->route ^ c->route)) != 0 || !seen)
+        return NULL;
+    if (item->outside && !seen->acc[0].outside)
+        return NULL;
+    return &seen->acc[item->fate];
+}
+
+/* Third stage: the accumulators. Returns how many items have theirs. */
 static uint32_t stage_find(stg_ingest *in, uint32_t n, int32_t *status)
 {
     for (uint32_t i = 0; i < n; i++) {
         stg__item *item = &in->batch[i];
         if (item->fate > STG__TAKE1)
             continue;
-        *status = stg__edge_acc(in, &item->call, item->hash, item->fate, &item->acc);
+        item->acc = acc_of(in, item);
+        if (!item->acc)
+            *status = stg__edge_acc(in, &item->call, item->hash, item->fate, &item->acc);
         if (*status != STG_OK)
             return i;
         item->bin = stg__dd_bin(&in->dd, item->call.duration_us);
         __builtin_prefetch(item->acc, 1);
         __builtin_prefetch(&stg__acc_bins(item->acc, item->fate)[item->bin], 1);
-        item->new_group =
-            item->call.group ? stg__groups_see(in, item->call.group, item->fate) : 0;
+        if (item->outside)
+            item->new_group =
+                item->call.group ? stg__groups_see(in, item->call.group, item->fate) : 0;
     }
     return n;
 }
 
+/* Calls for what the last stage will touch. */
+static void fetch_outside(const stg__outside *o, const stg_call *c)
+{
+    __builtin_prefetch(&o->clients.rank[stg__hll_place(c->client)], 1);
+    __builtin_prefetch(&o->groups.rank[stg__hll_place(c->group)], 1);
+    __builtin_prefetch(o->top.tag, 1);
+    __builtin_prefetch(&o->dirty, 1);
+}
+
+/* Fifth stage, for calls from outside. */
 static void count_outside(stg__outside *o, const stg_call *c)
 {
-    if (!o) /* a call without client, network and account */
-        return;
     o->dirty = true;
     if (c->client) {
         stg__hll_add(&o->clients, c->client);
@@ -244,31 +288,47 @@ static void count_rare(stg__acc *a, const stg_call *c)
     a->injections += c->injection > 0;
 }
 
-/* Third stage: counts a call that has its accumulator. */
+static void count_status(stg__acc *a, uint32_t status)
+{
+    a->errors += status == 0 || status >= 500;
+    a->client_errors += status - 400u < 100u;
+    a->denied += status == 401 || status == 403 || status == 429;
+}
+
+static void count_other(stg_ingest *in, const stg__item *item)
+{
+    const stg_call *c = &item->call;
+    if (c->src == in->other_node || c->dst == in->other_node) {
+        in->open_other_nodes[item->fate]++;
+        in->other_nodes++;
+    }
+    if (c->route == in->other_route) {
+        in->open_other_edges[item->fate]++;
+        in->other_edges++;
+    }
+}
+
+/* Fourth stage: counts a call that has its accumulator. */
 static inline void count(stg_ingest *in, const stg__item *item)
 {
     const stg_call *c = &item->call;
     stg__acc *a = item->acc;
     const uint32_t status = c->status;
     a->calls++;
-    a->errors += (status == 0) | (status >= 500);
-    a->client_errors += status - 400u < 100u;
-    a->denied += (status == 401) | (status == 403) | (status == 429);
+    if (status - 100u >= 300u) /* what is not an answer of success or redirection */
+        count_status(a, status);
     a->bytes_in += c->bytes_in;
     a->bytes_out += c->bytes_out;
     a->duration_us += c->duration_us;
     stg__dd_add(&a->latency, item->bin);
     if (c->flags | c->attempt | c->injection)
         count_rare(a, c);
-    if ((c->client | c->group | c->user) != 0) {
+    if (item->outside) {
         a->new_group_calls += item->new_group;
-        count_outside(a->outside, c);
+        fetch_outside(a->outside, c);
     }
-    in->open_calls[item->fate]++;
-    if (c->src == in->other_node || c->dst == in->other_node)
-        in->open_other_nodes[item->fate]++, in->other_nodes++;
-    if (c->route == in->other_route)
-        in->open_other_edges[item->fate]++, in->other_edges++;
+    if ((in->other_node & in->other_route) != STG__NONE)
+        count_other(in, item);
 }
 
 static void stage_count(stg_ingest *in, stg__port *p, uint32_t n)
@@ -280,6 +340,11 @@ static void stage_count(stg_ingest *in, stg__port *p, uint32_t n)
         if (item->fate <= STG__TAKE1)
             count(in, item);
     }
+    for (uint32_t i = 0; in->batch_outside && i < n; i++)
+        if (in->batch[i].outside && in->batch[i].fate <= STG__TAKE1)
+            count_outside(in->batch[i].acc->outside, &in->batch[i].call);
+    in->open_calls[0] += fates[STG__TAKE0];
+    in->open_calls[1] += fates[STG__TAKE1];
     in->windowed += fates[STG__TAKE0] + fates[STG__TAKE1];
     in->late += fates[STG__LATE];
     in->malformed += fates[STG__MALFORMED];
@@ -294,6 +359,7 @@ static int32_t drain_batch(stg_ingest *in, stg__port *p)
     int32_t status = STG_OK;
     const uint32_t copied = stage_copy(in, p);
     if (copied) {
+        stage_guess(in, copied);
         const uint32_t found = stage_find(in, copied, &status);
         stage_count(in, p, found);
         p->head += found;

@@ -20,6 +20,8 @@ int32_t stg__edges_init(stg_ingest *in, uint32_t max_edges)
         .max_routes = in->max_routes + 2,
     };
     uint32_t id;
+    for (uint32_t i = 0; i < 3; i++)
+        in->hash_key[i] = stg__siphash(in->ctx->table_key, &i, sizeof i) | 1;
     in->edges.max = max_edges;
     in->edges.slots = 64;
     in->other_node = STG__NONE;
@@ -47,7 +49,7 @@ void stg__edges_free(stg_ingest *in)
             stg__free_aligned(in->ctx, seen);
         }
     }
-    stg__free(in->ctx, in->edges.at);
+    stg__free_aligned(in->ctx, in->edges.at);
     stg__free(in->ctx, in->edges.table);
     stg__free(in->ctx, in->nodes);
     stg__names_destroy(in->node_names);
@@ -98,16 +100,6 @@ int32_t stg__route_id(stg_ingest *in, const char *name, size_t len, uint32_t *id
 
 /* --- the table -------------------------------------------------------------------------------- */
 
-uint64_t stg__edge_hash(const stg_ingest *in, uint32_t src, uint32_t dst, uint32_t route)
-{
-    /* Secret per process: nobody outside can choose names that collide. */
-    const uint64_t times = in->ctx->table_key[1] | 1;
-    uint64_t h = ((uint64_t)src << 32 | dst) ^ in->ctx->table_key[0];
-    h = (h ^ h >> 32) * times;
-    h = (h ^ h >> 29 ^ route) * times;
-    return h ^ h >> 32;
-}
-
 static uint32_t edge_find(const stg_ingest *in, const stg_call *c, uint64_t hash)
 {
     const stg__edge_table *t = &in->edges;
@@ -136,9 +128,12 @@ static int32_t edge_room(stg_ingest *in)
     stg__edge_table *t = &in->edges;
     if (t->count == t->cap) {
         const uint32_t cap = t->cap ? t->cap * 2 : 32;
-        stg__edge *grown = (stg__edge *)stg__realloc(in->ctx, t->at, cap, sizeof *grown);
+        stg__edge *grown = (stg__edge *)stg__alloc_aligned(in->ctx, cap, sizeof *grown);
         if (!grown)
             return STG_E_NOMEM;
+        if (t->count)
+            memcpy(grown, t->at, t->count * sizeof *grown);
+        stg__free_aligned(in->ctx, t->at);
         t->at = grown;
         t->cap = cap;
     }

@@ -33,7 +33,8 @@ typedef struct stg__port {
     uint64_t last;       /* a port that is leaving ends here */
     uint64_t refused;    /* the writer's count when last looked at */
     uint32_t names;      /* ids of the lane are at most this */
-    uint32_t *map[2];    /* [names + 1] id of the lane to node, to route; STG__NONE: never told */
+    uint32_t bits;       /* of an index into the maps */
+    uint32_t *map[2];    /* [1 << bits] id of the lane to node, to route; STG__NONE: never told */
     bool mapped;         /* shared memory */
     bool leaving;        /* closed or detached: goes when read to `last` */
     bool stuck;          /* in this round: its next call is for a window not open yet */
@@ -87,17 +88,19 @@ static inline uint32_t *stg__acc_bins(stg__acc *acc, uint32_t parity)
     return ((stg__seen *)(acc - parity))->bins[parity];
 }
 
-typedef struct stg__edge {
+typedef struct stg__edge { /* one cache line */
     uint32_t src;
     uint32_t dst;
     uint32_t route;
-    uint32_t index;   /* in the builder */
+    uint32_t index; /* in the builder */
+    stg__seen *seen[STG__SIDES];
     uint32_t next_out; /* further edge of src; STG__NONE: end */
     uint32_t next_in;
-    uint32_t primary;  /* while a window closes: side, or STG__NONE without calls */
+    uint32_t primary; /* while a window closes: side, or STG__NONE without calls */
     uint32_t pad;
-    stg__seen *seen[STG__SIDES];
 } stg__edge;
+
+_Static_assert(sizeof(stg__edge) == 64, "an edge is one cache line");
 
 typedef struct stg__node {
     uint32_t first_out;
@@ -160,9 +163,10 @@ typedef struct stg__item { /* a call on its way through a batch */
     uint64_t hash;
     stg__acc *acc;
     uint32_t fate;
-    uint32_t bin; /* of the latency sketch */
-    uint32_t new_group;
-    uint32_t pad;
+    uint32_t bin;   /* of the latency sketch */
+    uint32_t place; /* of the edge, by the look of the table; STG__NONE: not there */
+    bool new_group;
+    bool outside; /* has a client, a network or an account */
 } stg__item;
 
 #define STG__COUNTS 16u /* counts of an edge column set */
@@ -201,6 +205,8 @@ struct stg_ingest {
     stg__groups groups;
 
     stg__item *batch; /* [STG__BATCH] */
+    bool batch_outside; /* one of them at least is from outside */
+    uint64_t hash_key[3]; /* odd, secret: of the edge table */
     stg__dd_map dd;
 
     uint32_t node_column[STG__NODE_COLUMNS];
@@ -242,7 +248,23 @@ int32_t stg__edges_init(stg_ingest *in, uint32_t max_edges);
 void stg__edges_free(stg_ingest *in);
 int32_t stg__node_id(stg_ingest *in, const char *name, size_t len, uint32_t *id);
 int32_t stg__route_id(stg_ingest *in, const char *name, size_t len, uint32_t *id);
-uint64_t stg__edge_hash(const stg_ingest *in, uint32_t src, uint32_t dst, uint32_t route);
+/* Multilinear and secret per process: nobody outside can choose names that collide. */
+static inline uint64_t stg__edge_hash(const stg_ingest *in, uint32_t src, uint32_t dst,
+                                      uint32_t route)
+{
+    const uint64_t h = (src + 1) * in->hash_key[0] + (dst + 1) * in->hash_key[1] +
+                       (uint64_t)route * in->hash_key[2];
+    return h ^ h >> 32;
+}
+/* Where the edge with this hash should be, without a look at the edge itself. */
+static inline uint32_t stg__edge_guess(const stg_ingest *in, uint64_t hash)
+{
+    const stg__edge_table *t = &in->edges;
+    uint32_t slot = (uint32_t)hash & (t->slots - 1);
+    while (t->table[slot] && (t->table[slot] ^ hash) >> 32)
+        slot = (slot + 1) & (t->slots - 1);
+    return (uint32_t)t->table[slot] - 1; /* an empty slot gives STG__NONE */
+}
 /* Accumulator for the call, made if new; changes the ids of the call where tables are full. The
  * outside part exists where the call needs it. */
 int32_t stg__edge_acc(stg_ingest *in, stg_call *call, uint64_t hash, uint32_t parity,

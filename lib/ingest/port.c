@@ -24,14 +24,16 @@ int32_t stg__port_new(stg_ingest *in, stg__lane_page *page, uint32_t records, ui
     stg__port *p = (stg__port *)stg__calloc(in->ctx, 1, sizeof *p);
     if (!p)
         return STG_E_NOMEM;
+    for (p->bits = 1; names >> p->bits; p->bits++)
+        ;
     for (uint32_t i = 0; i < 2; i++) {
-        p->map[i] = (uint32_t *)stg__alloc(in->ctx, ((size_t)names + 1) * sizeof *p->map[i]);
+        p->map[i] = (uint32_t *)stg__alloc(in->ctx, sizeof *p->map[i] << p->bits);
         if (!p->map[i]) {
             port_memory_free(in->ctx, p);
             return STG_E_NOMEM;
         }
         p->map[i][0] = 0; /* "external" and the route "" */
-        for (uint32_t k = 1; k <= names; k++)
+        for (uint32_t k = 1; k < 1u << p->bits; k++)
             p->map[i][k] = STG__NONE;
     }
     p->id = ++in->next_id;

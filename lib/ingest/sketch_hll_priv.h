@@ -25,6 +25,11 @@ static inline uint64_t stg__mix64(uint64_t key)
     return z ^ z >> 31;
 }
 
+static inline uint32_t stg__hll_place(uint64_t key)
+{
+    return (uint32_t)(stg__mix64(key) >> (64 - STG__HLL_BITS));
+}
+
 static inline void stg__hll_add(stg__hll *hll, uint64_t key)
 {
     const uint64_t hash = stg__mix64(key);
