@@ -46,7 +46,8 @@ PLANTS = [
          'STG_API void stg_lane_beat(')]),
     ('body of a handle in a header', {'opaque'}, [
         (H + 'respond.h', r'typedef struct stg_plan stg_plan;',
-         'typedef struct stg_plan stg_plan;\nstruct stg_plan {\n    size_t actions;\n};')]),
+         'typedef struct stg_plan stg_plan;\n#ifdef STG_BODIES\n'
+         'struct stg_plan {\n    size_t actions;\n};\n#endif')]),
     ('number of a status changed', {'layout'}, [
         (H + 'base.h', r'X\(E_NOTFOUND, -11,', 'X(E_NOTFOUND, -14,')]),
 ]

@@ -17,17 +17,4 @@ abidw --exported-interfaces-only --drop-private-types --headers-dir include --no
     --no-comp-dir-path --short-locs --out-file tests/abi/stgraph-0.1.abi "$library"
 python3 tests/abi/surface.py layout --source . --build "$build" >tests/abi/layout.new
 mv tests/abi/layout.new tests/abi/layout.c
-# Functions that have code by now are no longer pending; without any the file goes.
-if [ -f tests/abi/pending.txt ]; then
-    python3 tests/abi/surface.py functions --source . --build "$build" >tests/abi/declared.new
-    grep '^#' tests/abi/pending.txt >tests/abi/pending.new || true
-    nm -D --defined-only "$library" | sed 's/.* //; s/@.*//' |
-        grep -vxFf - tests/abi/declared.new >>tests/abi/pending.new || true
-    rm tests/abi/declared.new
-    if grep -qv '^#' tests/abi/pending.new; then
-        mv tests/abi/pending.new tests/abi/pending.txt
-    else
-        rm tests/abi/pending.new tests/abi/pending.txt
-    fi
-fi
 git --no-pager diff --stat -- tests/abi 2>/dev/null || true
