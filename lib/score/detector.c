@@ -88,8 +88,13 @@ static int32_t check(const stg_detector *d, const stg_graph *g, const stg_foreca
     return stg__ctx_forked(d->ctx) ? STG_E_FORK : STG_OK;
 }
 
+/* Windows left out until what is known of the moment is stale. */
+#define LONG_GAP 12u
+
 static void taken(stg_detector *d, const stg_graph *g)
 {
+    if (g->start_ns - d->last_start > LONG_GAP * (g->end_ns - g->start_ns))
+        d->unbroken = 0;
     d->window_ns = g->end_ns - g->start_ns;
     d->last_start = g->start_ns;
 }
@@ -117,7 +122,7 @@ int32_t stg_detector_fit(stg_detector *d, stg_error *err)
     stg__rows_drop(d);
     memset(d->incident, 0, MAX_INCIDENTS * sizeof *d->incident);
     d->fitted = 1;
-    d->windows = 0;
+    d->windows = d->unbroken = 0;
     d->last_start = 0; /* what is watched may be older than what was learnt */
     return STG_OK;
 }

@@ -15,6 +15,7 @@
 #define WARM 60           /* windows before a stream is judged */
 #define SMOOTH 0.4        /* of features */
 #define FROZEN_RATE 0.03
+#define FIND 8u           /* windows in which an own level of calls is found */
 #define POOL_LIFE 2000u   /* windows that a pool looks back, about */
 
 void stg__evidence_step(float m[4], double score)
@@ -67,12 +68,23 @@ static void weigh(stg_detector *d, const stg__kind *k, stg__stream *s, double z)
             step_direction(s, side);
 }
 
+/* After a start or a long gap the own level of calls is of another time: it is found anew, and until
+ * then there is nothing to judge by without a forecast. */
+static bool finds_level(const stg_detector *d, const stg__kind *k, stg__stream *s,
+                        const stg__reading *in)
+{
+    if (k->law != LAW_RATE || in->forecast >= 0 || d->unbroken >= FIND)
+        return false;
+    s->a += (in->x - s->a) / (double)(d->unbroken + 1);
+    return true;
+}
+
 static void judge_stream(stg_detector *d, bool is_edge, uint32_t index, uint32_t kind)
 {
     const stg__kind *k = stg__kind_of(is_edge, kind);
     stg__stream *s = is_edge ? stg__edge_stream(d, index, kind) : stg__node_stream(d, index, kind);
     const stg__reading in = stg__read(d, &d->row, is_edge, index, kind, s);
-    if (!in.ok) {
+    if (!in.ok || finds_level(d, k, s, &in)) {
         no_reading(s);
         return;
     }
@@ -119,6 +131,7 @@ void stg__judge(stg_detector *d)
     for (uint32_t e = 0; e < d->edges; e++)
         entity_judge(d, true, e);
     d->windows++;
+    d->unbroken++;
 }
 
 static void count_streams(stg_detector *d, bool is_edge, uint32_t index)

@@ -270,6 +270,7 @@ struct stg_detector {
     uint64_t window_ns;
     uint64_t last_start; /* of the last window taken */
     uint64_t windows;    /* judged since creation */
+    uint64_t unbroken;   /* judged since the start or the last long gap */
     stg__row row;
     uint32_t row_node_cap;
     uint32_t row_edge_cap;

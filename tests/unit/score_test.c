@@ -578,7 +578,36 @@ START_TEST(missing_is_not_zero)
 }
 END_TEST
 
+/* Learnt at one time of the day, watched from another: the old level of calls is no measure. */
+START_TEST(starts_at_another_time)
+{
+    static sim s;
+    stg_ctx *ctx = test_ctx(NULL);
+    int opened = 0;
+    for (uint32_t later = 30; later <= 90; later += 30) {
+        stg_detector *det = trained(&s, ctx, 21, 12);
+        for (uint32_t w = 0; w < later; w++) {
+            const stg_graph *g;
+            ck_assert_int_eq(sim_step(&s, &g), STG_OK);
+            stg_unref(g);
+        }
+        for (int w = 0; w < 30; w++) {
+            const stg_report *r = step(&s, det);
+            stg_incident_info inc = {.size = sizeof inc};
+            for (uint32_t i = 0; stg_report_incident(r, i, &inc) == STG_OK; i++)
+                opened += inc.state == STG_INCIDENT_OPEN;
+            stg_unref(r);
+        }
+        stg_detector_destroy(det);
+        sim_free(&s);
+    }
+    ck_assert_int_eq(opened, 0);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
 TEST_SUITE("score", promise_is_kept, attacks_are_found_located_and_named,
            a_crowd_is_benign_and_hides_no_attack, stored_and_same, no_allocation_after_warm_up,
            failing_memory, scored_again, hostile_bundle, rules,
-           forecast_of_another_window, missing_is_not_zero)
+           forecast_of_another_window, missing_is_not_zero,
+           starts_at_another_time)
