@@ -32,7 +32,7 @@ static const struct {
     {"inspect", cli_inspect}, {"eval", cli_eval},
 };
 
-static void say(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args)
 {
     fputs("stgraph: ", stderr);
     vfprintf(stderr, format, args);
