@@ -24,6 +24,7 @@ stg_environment
 SECONDS=0
 say '1. Build'
 mkdir -p build
+# shellcheck disable=SC2119
 stg_build_release >build/quickstart.log 2>&1 || { tail -n 30 build/quickstart.log; exit 1; }
 echo "$program is there after $SECONDS s"
 

@@ -12,7 +12,6 @@
 
 #define SCORE_CAP 4.0
 #define EVIDENCE_CAP 1e12f
-#define ARRIVE 12u        /* windows after a start in which own levels find the present */
 #define WARM 60           /* windows before a stream is judged */
 #define SMOOTH 0.4        /* of features */
 #define FROZEN_RATE 0.03
@@ -87,12 +86,6 @@ static void judge_stream(stg_detector *d, bool is_edge, uint32_t index, uint32_t
     const stg__reading in = stg__read(d, &d->row, is_edge, index, kind, s);
     if (!in.ok || finds_level(d, k, s, &in)) {
         no_reading(s);
-        return;
-    }
-    /* the own level is that of the hour in which learning ended */
-    if (k->law == LAW_RATE && d->windows < ARRIVE && !(in.forecast >= 0)) {
-        no_reading(s);
-        s->fresh = 1;
         return;
     }
     const double v = stg__uniform_at(d->opts.seed, s->hash, d->row.start_ns);
@@ -234,7 +227,7 @@ static void learn_stream(stg_detector *d, bool is_edge, uint32_t index, uint32_t
         const stg__reading in = stg__read(d, &d->row, is_edge, index, kind, s);
         learn_level(k, s, &in);
     }
-    if (s->frozen || isnan(s->plain))
+    if (s->frozen)
         return;
     s->seen++;
     if (s->active || s->seen >= WARM)

@@ -85,7 +85,8 @@ def watch(tmp, model):
     causes = [json.dumps(c) for e in opens for c in e["root_cause"][:3]]
     check("watch: the flood opens an incident that names search", any("search" in c for c in causes), events)
     for env in ({"LC_ALL": "de_DE.UTF-8"}, {"LC_NUMERIC": "de_DE"}):
-        check(f"watch: the same under {env}", run("watch", "--model", model, *files, env=env).stdout == r.stdout)
+        s = run("watch", "--model", model, *files, env=env)
+        check(f"watch: the same under {env}", s.stdout == r.stdout)
     with open(tmp + "/attack/calls.jsonl", encoding="utf-8") as f:
         text = f.read()
     s = run("watch", "--model", model, "--calls", "-", *files[2:], "--grace", "0", stdin=text)
@@ -119,7 +120,7 @@ def evaluate(tmp, model, other):
     check("eval", r.returncode == 0 and "attacks found" in r.stdout and "rule_3sigma" in r.stdout, r.stderr)
     r = run(*args, "--json")
     rows = [json.loads(line) for line in r.stdout.splitlines()]
-    found = [x for x in rows if x["method"] == "stgraph" and x["metric"] == "recall_ge1" and x["part"] == "all"]
+    found = [x for x in rows if (x["method"], x["metric"], x["part"]) == ("stgraph", "recall_ge1", "all")]
     check("eval --json: the flood is found", found and found[0]["value"] == 1, rows)
     r = run("eval", "recording", tmp, "--model", model)
     check("eval without a truth, exit 1", r.returncode == 1 and "truth.jsonl" in r.stderr, r.stderr)

@@ -57,10 +57,10 @@ static int close_until(merge *m, uint64_t now)
 {
     while (m->window_end && now >= m->window_end + m->r->grace_ns) {
         int code = CLI_OK;
-        if (m->cut)
-            code = stg_ingest_close(m->r->ingest, m->window_end, NULL) < 0 ? cli_fail("out of memory") : CLI_OK;
-        else
+        if (!m->cut)
             code = m->r->window(m->window_end, m->r->user);
+        else if (stg_ingest_close(m->r->ingest, m->window_end, NULL) < 0)
+            code = cli_fail("out of memory");
         if (code)
             return code;
         m->cut = false;
