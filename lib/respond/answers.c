@@ -50,14 +50,32 @@ typedef struct edge_rate {
     double expected;
 } edge_rate;
 
+/* What the evidence knows of an edge. The least expectation counts: some expect what the edge's part
+ * of the present traffic would be, and the attack is in that. */
+static edge_rate rate_by_evidence(const stg__window *win, uint32_t incident, const stg_item *edge)
+{
+    edge_rate r = {NAN, NAN};
+    stg_item ev = {.size = sizeof ev};
+    for (uint32_t i = 0; stg_report_item(win->report, incident, STG_ITEM_EVIDENCE, i, &ev) == STG_OK;
+         i++) {
+        if (strcmp(ev.column, "calls") != 0 || !is_edge(&ev) || !same_edge(&ev, edge))
+            continue;
+        r.seen = ev.observed / win->seconds;
+        r.expected = fmin(r.expected, ev.expected / win->seconds);
+    }
+    return r;
+}
+
 /*
- * What an edge carries and should carry. Several sources know the latter; the largest is taken, so
- * that doubt is for the benefit of the legitimate callers.
+ * What an edge carries and should carry. Of forecast and long-run level the larger is taken, so that
+ * doubt is for the benefit of the legitimate callers; an edge that both know too little of is judged
+ * as the detector judged it, for its short life may be all attack.
  */
 static edge_rate rate_of(const stg_planner *planner, const stg__window *win, uint32_t incident,
                          const stg_item *edge)
 {
     edge_rate r = {NAN, NAN};
+    double young = NAN;
     const uint32_t e = edge_of(win, edge);
     if (e != UINT32_MAX) {
         if (win->edge_calls)
@@ -67,18 +85,17 @@ static edge_rate rate_of(const stg_planner *planner, const stg__window *win, uin
                 stg_forecast_mean(win->forecast, STG_EDGE, "calls", 5, win->first_step);
             r.expected = mean ? mean[e] / win->seconds : NAN;
         }
-        if (planner->levels.edge_seen[e])
-            r.expected = fmax(r.expected, planner->levels.edge_rate[e]);
+        const double level = planner->levels.edge_rate[e];
+        if (planner->levels.edge_seen[e] >= STG__WARM)
+            r.expected = fmax(r.expected, level);
+        else if (planner->levels.edge_seen[e] > 0)
+            young = level;
     }
-    stg_item ev = {.size = sizeof ev};
-    for (uint32_t i = 0; stg_report_item(win->report, incident, STG_ITEM_EVIDENCE, i, &ev) == STG_OK;
-         i++) {
-        if (strcmp(ev.column, "calls") != 0 || !is_edge(&ev) || !same_edge(&ev, edge))
-            continue;
-        r.expected = fmax(r.expected, ev.expected / win->seconds);
-        if (isnan(r.seen))
-            r.seen = ev.observed / win->seconds;
-    }
+    const edge_rate judged = rate_by_evidence(win, incident, edge);
+    if (isnan(r.seen))
+        r.seen = judged.seen;
+    if (isnan(r.expected))
+        r.expected = isnan(judged.expected) ? young : judged.expected;
     return r;
 }
 

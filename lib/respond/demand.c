@@ -12,7 +12,6 @@
 
 #define HEAD_ROOM 1.2    /* over the demand */
 #define RISE 1.25        /* demand over the level before anything is proposed */
-#define WARM 30u         /* windows before a level means something */
 #define WAIT_SHARE 0.05  /* share of the calls that may wait longer than ... */
 #define WAIT_SERVICE 0.5 /* ... this part of the time a call takes */
 
@@ -53,7 +52,7 @@ static int32_t scale_node(stg_planner *planner, const stg__window *win, uint32_t
 {
     const stg__levels *lv = &planner->levels;
     const double level = lv->rate[node];
-    if (lv->seen[node] < WARM || !lv->timed[node] || !(level > 0) || !(lv->service_us[node] > 0))
+    if (lv->seen[node] < STG__WARM || !lv->timed[node] || !(level > 0) || !(lv->service_us[node] > 0))
         return STG_OK;
     double demand = forecast_peak(win, node);
     bool crowd = false;

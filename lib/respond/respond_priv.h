@@ -12,6 +12,7 @@
 
 #define STG__REPLICAS_MAX 65536u
 #define STG__LIVE_MAX 256u   /* live actions of one planner */
+#define STG__WARM 30u        /* windows before a level means something */
 #define STG__REASON_MAX 192u /* reasons hold numbers and class names, no names from outside */
 
 /* Probability that a call waits with so many servers and so many busy ones on average (load). */

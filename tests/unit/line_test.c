@@ -78,6 +78,12 @@ static const char *text(const cJSON *json, const char *key)
     return s ? s : "";
 }
 
+static double number(const cJSON *json, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItem(json, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
 static uint32_t threads(void)
 {
     uint32_t n = 0;
@@ -109,6 +115,8 @@ static void read_plan(const cJSON *json, tale *t)
             continue;
         const int here = strcmp(text(act, "target"), "external -> web GET /search") == 0;
         t->limits += here;
+        if (here) /* it bites: the flood is twice the rest, the limit half over ordinary traffic */
+            ck_assert_double_lt(number(act, "value"), 0.7 * number(act, "present"));
         t->other += !here;
     }
 }

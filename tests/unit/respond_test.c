@@ -41,7 +41,7 @@ START_TEST(attack_is_limited_where_it_enters)
 }
 END_TEST
 
-START_TEST(evidence_raises_the_limit_and_floor_holds)
+START_TEST(young_edges_go_by_the_evidence_and_floor_holds)
 {
     bench b;
     setup(&b, &(stg_planner_opts){.size = sizeof(stg_planner_opts), .enforce = 1});
@@ -55,6 +55,9 @@ START_TEST(evidence_raises_the_limit_and_floor_holds)
     put_item(inc, STG_ITEM_EVIDENCE,
              (stg_item){.src = "external", .dst = "web", .route = "GET /", .column = "calls",
                         .observed = 50, .expected = 20});
+    put_item(inc, STG_ITEM_EVIDENCE, /* its part of traffic that the attack is in */
+             (stg_item){.src = "external", .dst = "web", .route = "GET /", .column = "calls",
+                        .observed = 50, .expected = 45});
     warm(&b, 7); /* over the dwell */
     ck_assert_double_eq_tol(action(&b, 0).value, 20 / 5.0 * 1.5, 1e-9);
     teardown(&b);
@@ -269,16 +272,24 @@ END_TEST
 START_TEST(value_moves_only_after_the_dwell)
 {
     bench b;
+    stg_forecast f;
     setup(&b, NULL);
     warm(&b, 40);
     incident *inc = happen(&b, STG_CLASS_HTTP_FLOOD, 0.9);
+    put_item(inc, STG_ITEM_EVIDENCE, /* no reason to move: the level is known */
+             (stg_item){.src = "external", .dst = "web", .route = "GET /", .column = "calls",
+                        .observed = 500, .expected = 300});
     tick(&b);
     const uint64_t began = b.now;
-    put_item(inc, STG_ITEM_EVIDENCE,
-             (stg_item){.src = "external", .dst = "web", .route = "GET /", .column = "calls",
-                        .observed = 500, .expected = 200});
-    for (tick(&b); b.now < began + 30 * (uint64_t)S; tick(&b))
+    while (b.now + WINDOW < began + 30 * (uint64_t)S) {
+        expect_calls(&b, &f, 100);
+        f.edge[0][0] = 200;
+        tick(&b);
         ck_assert_double_eq_tol(action(&b, 0).value, 30, 1e-9);
+    }
+    expect_calls(&b, &f, 100);
+    f.edge[0][0] = 200;
+    tick(&b);
     ck_assert_double_eq_tol(action(&b, 0).value, 60, 1e-9);
     teardown(&b);
 }
@@ -488,7 +499,7 @@ START_TEST(child_is_refused)
 END_TEST
 
 TEST_SUITE("respond", attack_is_limited_where_it_enters,
-           evidence_raises_the_limit_and_floor_holds, forecast_of_the_edge_counts,
+           young_edges_go_by_the_evidence_and_floor_holds, forecast_of_the_edge_counts,
            benign_and_unknown_are_never_limited, doubt_is_not_limited,
            attack_that_turns_out_benign_is_freed_at_once, inner_edge_only_without_one_from_outside,
            slow_requests_get_a_time_limit, actions_live_refresh_and_end,
