@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 usage() {
-    echo "usage: tests/bench/run.sh NAME [--quick]; names: ingest" >&2
+    echo "usage: tests/bench/run.sh NAME [--quick]; names: ingest step" >&2
     exit 2
 }
 name=${1:-}
@@ -35,6 +35,12 @@ ingest)
         echo "go is not installed: no peer" >&2
     fi
     build-bench/tests/bench/ingest_bench "${quick[@]}" "${peer[@]}"
+    ;;
+step)
+    build step_bench
+    # The peer is timed on one thread, with the kernels that BLAS chooses by itself.
+    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE OPENBLAS_NUM_THREADS=1 \
+        build-bench/tests/bench/step_bench "${quick[@]}"
     ;;
 *) usage ;;
 esac
