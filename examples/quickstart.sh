@@ -7,18 +7,13 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tests/setup.sh
 . tests/setup.sh
 
-# The reference BLAS works too; the serial OpenBLAS trains faster and starts no thread.
-QUICKSTART_NEEDS=("${STG_BUILD_NEEDS[@]}" 'xz|xz-utils'
-    'file:/usr/lib/x86_64-linux-gnu/openblas-serial/libblas.so.3|libopenblas0-serial')
-[ "$(uname -m)" = x86_64 ] || QUICKSTART_NEEDS=("${STG_BUILD_NEEDS[@]}" 'xz|xz-utils')
-
 data=examples/data
 model=build/quickstart.stg
 program=build/examples/cli/stgraph
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-stg_need "${QUICKSTART_NEEDS[@]}"
+stg_need "${STG_BUILD_NEEDS[@]}" 'xz|xz-utils'
 stg_environment
 
 SECONDS=0

@@ -8,6 +8,8 @@
 
 #include "base_priv.h"
 
+#define MAX_GROWTH 4096 /* a size beyond this is not a newer struct but an uninitialised one */
+
 uint32_t stg_version(void)
 {
     return STG_VERSION_NUMBER;
@@ -71,7 +73,7 @@ int32_t stg__opts_read(void *to, size_t known, const void *from, const char *nam
     size_t size = known;
     if (from) {
         memcpy(&size, from, sizeof size);
-        if (size < sizeof size)
+        if (size < sizeof size || size > known + MAX_GROWTH)
             return stg__fail(err, STG_E_INVALID, "%s: size is %zu", name, size);
         const unsigned char *tail = (const unsigned char *)from;
         for (size_t i = known; i < size; i++)
@@ -91,7 +93,7 @@ int32_t stg__info_write(void *to, void *from, size_t known)
     if (!to)
         return STG_E_INVALID;
     memcpy(&size, to, sizeof size);
-    if (size < sizeof size)
+    if (size < sizeof size || size > known + MAX_GROWTH)
         return STG_E_INVALID;
     memcpy(from, &size, sizeof size);
     memcpy(to, from, size < known ? size : known);

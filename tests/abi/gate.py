@@ -35,7 +35,7 @@ class Gate:
         self.cc = args.cc.split()
         self.cxx = args.cxx.split()
         self.abi = self.source / 'tests' / 'abi'
-        self.library = self.build / 'lib' / 'libstgraph.so'
+        self.shared_object = self.build / 'lib' / 'libstgraph.so'
         self.surface = Surface(args.source, args.build, args.cc)
 
     def mapped(self):
@@ -44,7 +44,7 @@ class Gate:
         return set(re.findall(r'^\s*(stg[\w*?]*);', text, re.MULTILINE))
 
     def exported(self):
-        out = run(['nm', '-D', '--defined-only', str(self.library)])
+        out = run(['nm', '-D', '--defined-only', str(self.shared_object)])
         return {line.split()[-1].split('@')[0] for line in out.splitlines()
                 if ' A ' not in line}
 
@@ -63,7 +63,7 @@ class Gate:
         baseline = self.abi / 'stgraph-0.1.abi'
         if not shutil.which('abidiff'):
             raise Skip('abidiff (abigail-tools) is missing')
-        if '.debug_info' not in run(['readelf', '-SW', str(self.library)]):
+        if '.debug_info' not in run(['readelf', '-SW', str(self.shared_object)]):
             raise Skip('the library has no debug information')
         text = baseline.read_text()
         described = set(re.findall(r"<function-decl name='(\w+)' mangled-name", text))
@@ -75,7 +75,7 @@ class Gate:
         # Every difference counts, harmless-looking ones too: a changed member is exit bit 4 only.
         diff = subprocess.run(
             ['abidiff', '--headers-dir2', str(self.source / 'include'), str(baseline),
-             str(self.library)], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+             str(self.shared_object)], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             check=False)
         if diff.returncode:
             bad.append(f'abidiff says {diff.returncode}:\n{diff.stdout}')

@@ -27,8 +27,8 @@ class Consumer:
         if len(found) != 1:
             raise SystemExit(f'{len(found)} files stgraph.pc were installed')
         self.pc = found[0]
-        self.library = self.pc.parent.parent
-        self.so = self.library / 'libstgraph.so'
+        self.shared_object = self.pc.parent.parent
+        self.so = self.shared_object / 'libstgraph.so'
 
     def flags(self, linked):
         """What pkg-config says with the empty root as a root. "static" means our archive, with the
@@ -40,7 +40,7 @@ class Consumer:
             return words
         needs = run(['pkg-config', '--print-requires-private', 'stgraph'], env=here).split()
         private = re.findall(r'^Libs.private:(.*)$', self.pc.read_text(), re.MULTILINE)
-        words = [str(self.library / 'libstgraph.a') if w == '-lstgraph' else w for w in words]
+        words = [str(self.shared_object / 'libstgraph.a') if w == '-lstgraph' else w for w in words]
         return words + run(['pkg-config', '--libs', *needs]).split() + ' '.join(private).split()
 
     def build(self, compiler, text, language, linked):
@@ -56,7 +56,7 @@ class Consumer:
         needs = dynamic(program, 'NEEDED')
         if ('libstgraph.so.0' in needs) != (linked == 'shared'):
             return f'needs {needs}'
-        out = run([str(program)], env={**os.environ, 'LD_LIBRARY_PATH': str(self.library)})
+        out = run([str(program)], env={**os.environ, 'LD_LIBRARY_PATH': str(self.shared_object)})
         return '' if out == f'{version(self.args.source)} 3 nodes\n' else f'said {out!r}'
 
 

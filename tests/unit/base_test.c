@@ -33,6 +33,8 @@ START_TEST(options_grow)
     ck_assert_int_eq(stg_ctx_create(&ctx, &old), STG_OK);
     ck_assert_uint_eq(ctx->log_level, STG_LOG_WARN); /* not read: beyond the caller's size */
     stg_ctx_destroy(ctx);
+    old.size = SIZE_MAX; /* an uninitialised struct, not one from the future */
+    ck_assert_int_eq(stg_ctx_create(&ctx, &old), STG_E_INVALID);
     old.size = 3;
     ck_assert_int_eq(stg_ctx_create(&ctx, &old), STG_E_INVALID);
 }
