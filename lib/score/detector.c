@@ -107,6 +107,10 @@ int32_t stg_detector_learn(stg_detector *d, const stg_graph *g, const stg_foreca
         return STG_OK;
     STG_RETURN_IF_ERROR(stg__row_keep(d));
     taken(d, g);
+    /* what calibrates must also judge: a monitor takes forecasts made as long before */
+    stg_forecast_info info = {.size = sizeof info};
+    if (fc && stg_forecast_get_info(fc, &info) == STG_OK)
+        d->lead = (g->start_ns - info.start_ns) / info.window_ns + 1;
     return STG_OK;
 }
 

@@ -146,6 +146,8 @@ int32_t stg_detector_store(const stg_detector *d, stg_bundle *bundle)
     STG_RETURN_IF_ERROR(status);
     STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "score/version", VERSION));
     STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "score/fitted", d->fitted));
+    if (d->lead)
+        STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "score/lead", d->lead));
     return stg__bundle_set_meta_u64(bundle, "score/window_ns", d->window_ns);
 }
 
@@ -318,6 +320,9 @@ int32_t stg__state_load(stg_detector *d, const stg_bundle *bundle, stg_error *er
         stg__bundle_meta_u64(bundle, "score/fitted", &fitted) != STG_OK)
         return stg__fail(err, STG_E_FORMAT, "score/window_ns or score/fitted is missing");
     d->fitted = fitted != 0;
+    if (stg__bundle_meta(bundle, "score/lead") &&
+        (stg__bundle_meta_u64(bundle, "score/lead", &d->lead) != STG_OK || d->lead == 0))
+        return stg__fail(err, STG_E_FORMAT, "score/lead is not a number above 0");
     STG_RETURN_IF_ERROR(load_entities(d, bundle, err));
     for (uint32_t k = 0; k < KINDS; k++) {
         STG_RETURN_IF_ERROR(load_streams(d, bundle, k, err));

@@ -280,6 +280,7 @@ struct stg_detector {
     uint32_t learnt;
     size_t learnt_bytes;
     uint32_t fitted;
+    uint64_t lead; /* windows between the forecasts learnt with and their windows; 0: none seen */
     /* evidence */
     double alarm;      /* A */
     double budget;     /* sum of the weights of the streams judged */

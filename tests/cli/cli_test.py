@@ -137,6 +137,9 @@ def main():
         first = open(net, "rb").read()
         learn(tmp, "dcrnn", "--units", "8", "--layers", "1", "--epochs", "4", "--threads", "2")
         check("learn: same seed, same bits with two threads", open(net, "rb").read() == first)
+        slow = learn(tmp, "persistence", "--lead", "3")
+        meta = json.loads(run("inspect", "--json", slow).stdout)["metadata"]
+        check("learn --lead: the monitor will judge as was calibrated", meta.get("score/lead") == "3", meta)
         watch(tmp, model)
         graph(tmp)
         evaluate(tmp, model, net)
