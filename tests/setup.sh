@@ -14,7 +14,7 @@ STG_BUILD_NEEDS=(
 # What the tests need on top of that.
 STG_TEST_NEEDS=(
     'pc:check|check' 'g++|g++' 'clang|clang' 'go|golang-go' 'abidw|abigail-tools' 'pmccabe|pmccabe'
-    'doxygen|doxygen' 'shellcheck|shellcheck' 'readelf|binutils'
+    'doxygen|doxygen' 'shellcheck|shellcheck' 'readelf|binutils' 'xz|xz-utils'
 )
 
 # What tests/run.sh --full needs on top of that.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bundle: round trip, unknown prefixes, hostile files, failing memory, golden safetensors. */
+/* The bundle: round trip, unknown prefixes, hostile files, failing memory. */
 #include <unistd.h>
 
 #include "base_priv.h"
@@ -170,20 +170,4 @@ START_TEST(failing_memory)
 }
 END_TEST
 
-START_TEST(golden_safetensors)
-{
-    stg_ctx *ctx = test_ctx(NULL);
-    stg_bundle *b;
-    stg_error err;
-    const char *path = SHARED_DATA "/golden/dcrnn/supports_tiny.safetensors";
-    if (access(path, R_OK) == 0) {
-        ck_assert_msg(stg_bundle_open(&b, ctx, path, &err) == STG_OK, "%s", err.text);
-        const stg__tensor *t;
-        ck_assert_int_eq(stg__bundle_get(b, "adj", STG__F32, 2, (uint64_t[]){7, 7}, &t, &err), STG_OK);
-        stg_bundle_destroy(b);
-    }
-    stg_ctx_destroy(ctx);
-}
-END_TEST
-
-TEST_SUITE("bundle", round_trip, hostile_headers, damaged_files, failing_memory, golden_safetensors)
+TEST_SUITE("bundle", round_trip, hostile_headers, damaged_files, failing_memory)
