@@ -40,7 +40,7 @@ func drawAttacks(t *topo.Topology, s *scenario.Scenario, seed uint64, index, of 
 	list := classList(s, index, of)
 	r := rng.New(seed, "attacks")
 	strength, seconds, ramp := r.Strata(len(list)), r.Strata(len(list)), r.Perm(len(list))
-	people := NewPopulation(seed, t.Session)
+	people := NewPopulation(seed, t)
 	targets := &targetPicker{t: t, r: rng.New(seed, "targets"), used: map[string]int{}}
 	var out []Event
 	for i, class := range list {

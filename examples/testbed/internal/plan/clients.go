@@ -16,7 +16,7 @@ type Client struct {
 }
 
 // Population is everybody outside: the /24 groups and hosts that legitimate clients use, groups
-// that only a flash crowd brings, and foreign groups that only attackers have.
+// that only newcomers and flash crowds bring, and foreign groups that only attackers have.
 type Population struct {
 	groups, fresh, foreign []string
 	hosts                  [][]int
@@ -28,13 +28,16 @@ const (
 	foreignGroups = 200
 )
 
-// NewPopulation draws the address space of a seed.
-func NewPopulation(seed uint64, s topo.Session) *Population {
-	r := rng.New(seed, "population")
+// NewPopulation draws the address space. The regular clients belong to the site, whatever the
+// seed, as a system keeps its customers from one day to the next; strangers are of the seed.
+func NewPopulation(seed uint64, t *topo.Topology) *Population {
+	s := t.Session
 	p := &Population{groupRank: rng.NewZipf(s.Groups, 0.9), hostRank: rng.NewZipf(s.Hosts, 0.7)}
+	r := rng.New(0, "regulars", t.Name)
 	p.groups = drawGroups(r, s.Groups, 20, 99)
-	p.fresh = drawGroups(r, freshGroups, 100, 129)
-	p.foreign = drawGroups(r, foreignGroups, 130, 250)
+	strangers := rng.New(seed, "strangers")
+	p.fresh = drawGroups(strangers, freshGroups, 100, 129)
+	p.foreign = drawGroups(strangers, foreignGroups, 130, 250)
 	for range p.groups {
 		p.hosts = append(p.hosts, r.Perm(254)[:s.Hosts])
 	}

@@ -179,7 +179,9 @@ func TestHalfOfTheAttackersComeFromKnownNetworks(t *testing.T) {
 		known[g] = true
 	}
 	for _, ses := range tr.Sessions(0, 1800) {
-		regular[ses.Client.IP] = true
+		if !ses.Fresh {
+			regular[ses.Client.IP] = true
+		}
 	}
 	p, err := Build(tp, s, 21, 1, 3, 0)
 	if err != nil {
@@ -199,6 +201,29 @@ func TestHalfOfTheAttackersComeFromKnownNetworks(t *testing.T) {
 	}
 	if share := float64(in) / float64(all); share < 0.45 || share > 0.55 {
 		t.Errorf("%.2f of the attackers come from known networks", share)
+	}
+}
+
+func TestVisitorsBelongToTheSite(t *testing.T) {
+	tp, s := load(t, "social", "attacks")
+	seen := map[string]bool{}
+	for _, ses := range NewTraffic(1, tp, s, 1800, nil).Sessions(0, 1800) {
+		seen[ses.Client.IP] = true
+	}
+	again, fresh, all := 0, 0, 0
+	for _, ses := range NewTraffic(2, tp, s, 1800, nil).Sessions(0, 1800) {
+		all++
+		if ses.Fresh {
+			fresh++
+		} else if seen[ses.Client.IP] {
+			again++
+		}
+	}
+	if share := float64(fresh) / float64(all); share < 0.05 || share > 0.11 {
+		t.Errorf("%.3f of the visits are newcomers'", share)
+	}
+	if share := float64(again) / float64(all-fresh); share < 0.7 {
+		t.Errorf("%.2f of the regular visitors of another recording are known", share)
 	}
 }
 

@@ -45,7 +45,7 @@ type Traffic struct {
 // NewTraffic prepares the load; flashes are the flash crowds among the events.
 func NewTraffic(seed uint64, t *topo.Topology, s *scenario.Scenario, length float64, events []Event) *Traffic {
 	tr := &Traffic{seed: seed, topo: t, scen: s, day: NewDay(s.DayS, s.Swing),
-		memory: NewMemory(seed, s.Memory, length), people: NewPopulation(seed, t.Session),
+		memory: NewMemory(seed, s.Memory, length), people: NewPopulation(seed, t),
 		start: newRow(t.Session.Start), next: map[string]row{}}
 	for from, m := range t.Session.Next {
 		tr.next[from] = newRow(m)
@@ -85,7 +85,7 @@ const maxFlashRate = 14.0 // new sessions a second, so that a crowd at the peak 
 func (tr *Traffic) Sessions(from, to float64) []Session {
 	var out []Session
 	for sec := int(from) - 1; float64(sec) < to; sec++ {
-		out = append(out, tr.second(sec, "regular", tr.Rate(float64(sec)+0.5), 0)...)
+		out = append(out, tr.second(sec, "regular", tr.Rate(float64(sec)+0.5), tr.topo.Session.Newcomers)...)
 		for _, f := range tr.flashes {
 			t := float64(sec) + 0.5
 			extra := tr.Rate(t) * (f.Strength - 1) * flashShape(f, t)

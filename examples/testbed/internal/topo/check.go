@@ -107,6 +107,9 @@ func (t *Topology) checkSession() error {
 	if s.PerSecond <= 0 || s.Groups <= 0 || s.Hosts <= 0 || s.ThinkS <= 0 {
 		return fmt.Errorf("session: per_second, groups, hosts and think_s must be positive")
 	}
+	if s.Newcomers < 0 || s.Newcomers > 1 {
+		return fmt.Errorf("session: newcomers must be a share from 0 to 1")
+	}
 	if t.EdgeRoute(s.AssetRoute) == nil {
 		return fmt.Errorf("session: asset route %q is not exposed", s.AssetRoute)
 	}

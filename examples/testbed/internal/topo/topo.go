@@ -73,6 +73,7 @@ type Session struct {
 	Missing     float64                       `json:"missing"`
 	Groups      int                           `json:"groups"`
 	Hosts       int                           `json:"hosts"`
+	Newcomers   float64                       `json:"newcomers"` // share of sessions
 }
 
 // Topology is the whole file.
