@@ -261,8 +261,8 @@ int32_t stg_bundle_open(stg_bundle **out, stg_ctx *ctx, const char *path, stg_er
     FILE *file = fopen(path, "rbe");
     if (!file)
         return stg__fail(err, STG_E_IO, "%.150s: %s", path, strerrordesc_np(errno));
-    unsigned char *data;
-    size_t len;
+    unsigned char *data = NULL;
+    size_t len = 0;
     int32_t status = read_file(ctx, file, path, &data, &len, err);
     fclose(file);
     if (status != STG_OK)

@@ -7,6 +7,7 @@
 #define STG_TEST_H
 
 #include <check.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,12 @@
 #include <stgraph/base.h>
 
 #define TEST_SKIPPED 77
+
+/* Valgrind keeps freed memory and makes system calls of its own; its setup sets this variable. */
+static inline bool test_valgrind(void)
+{
+    return getenv("STG_TEST_VALGRIND") != NULL;
+}
 
 /* Counts requests; the request with number fail_at (from 1) and all after it fail; 0: none. */
 typedef struct test_memory {
