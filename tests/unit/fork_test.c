@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes, as a proxy has them: a parent loads a bundle and forks workers with a lane in shared
- * memory each; workers are reloaded, killed and stopped in the middle of a push while one process
- * ticks. The ledger has to agree with what the workers themselves counted, and with the graphs.
+ * Processes, as a proxy has them: a parent loads a bundle with a model and forks workers with a lane
+ * in shared memory each; workers are reloaded (a reload loads the model anew), killed and stopped in
+ * the middle of a push while one process ticks. The ledger has to agree with what the workers
+ * themselves counted, and with the graphs; each worker forecasts with the parent's model.
  */
 #include <errno.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 
 #include <stgraph/ingest.h>
 
+#include "learn.h"
 #include "test.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -33,6 +35,8 @@
 #define T0 (UINT64_C(1700000000) * S)
 #define WORKERS 4
 #define BATCH 2000u
+#define NODES 5
+#define SEEN 6 /* windows before a forecast */
 
 /* What a worker and the parent share beside the lane. */
 typedef struct control {
@@ -53,6 +57,8 @@ typedef struct worker {
 typedef struct host {
     stg_ctx *ctx;
     stg_bundle *bundle;
+    const stg_model *model;
+    double forecast[NODES]; /* of the model in this process */
     stg_ingest *in;
     _Atomic uint64_t *now; /* shared clock, moved by the ticks */
     uint64_t end;          /* of the window that closes next */
@@ -72,9 +78,37 @@ static void nap(long us)
     nanosleep(&t, NULL);
 }
 
-/* Pushes until told to leave; then closes its lane. `most`: rounds, 0: no limit. */
-static void work(int fd, control *c, const _Atomic uint64_t *now, uint32_t most)
+/* The calls that the model expects after some windows of the test world. */
+static bool forecast(stg_ctx *ctx, const stg_model *model, double calls[NODES])
 {
+    world w;
+    stg_session *s;
+    const stg_forecast *f;
+    if (world_open(&w, ctx, NODES, 77) != STG_OK ||
+        stg_session_create(&s, ctx, model, NULL) != STG_OK)
+        return false;
+    bool good = true;
+    for (uint64_t at = 0; good && at < SEEN; at++) {
+        const stg_graph *g = NULL;
+        good = world_next(&w, at, &g) == STG_OK && stg_session_step(s, g, NULL) == STG_OK;
+        stg_unref(g);
+    }
+    good = good && stg_session_forecast(s, 1, &f) == STG_OK;
+    if (good) {
+        memcpy(calls, stg_forecast_mean(f, STG_NODE, "calls", 5, 0), NODES * sizeof *calls);
+        stg_unref(f);
+    }
+    stg_session_destroy(s);
+    world_close(&w);
+    return good;
+}
+
+/* Forecasts with the parent's model, then pushes until told to leave and closes its lane. `most`:
+ * rounds, 0: no limit. */
+static void work(int fd, control *c, const host *h, uint32_t most)
+{
+    const _Atomic uint64_t *now = h->now;
+    double calls_ahead[NODES];
     static stg_call calls[BATCH];
     stg_ctx *ctx;
     stg_lane *lane;
@@ -85,6 +119,9 @@ static void work(int fd, control *c, const _Atomic uint64_t *now, uint32_t most)
         stg_lane_intern(lane, STG_NODE, "web", 3, &web) != STG_OK ||
         stg_lane_intern(lane, STG_ROUTE, "GET /", 5, &route) != STG_OK)
         _exit(1);
+    if (!forecast(ctx, h->model, calls_ahead) ||
+        memcmp(calls_ahead, h->forecast, sizeof calls_ahead) != 0)
+        _exit(2);
     uint32_t random = (uint32_t)getpid();
     for (uint32_t round = 0; !atomic_load(&c->leave) && (!most || round < most); round++) {
         random = random * 1664525u + 1013904223u;
@@ -116,7 +153,7 @@ static worker start(host *h, uint32_t most)
     w.pid = fork();
     ck_assert_int_ge(w.pid, 0);
     if (w.pid == 0)
-        work(w.fd, w.c, h->now, most);
+        work(w.fd, w.c, h, most);
     close(w.fd);
     return w;
 }
@@ -158,13 +195,21 @@ static void tick(host *h)
     h->end += WINDOW;
 }
 
-/* The parent: context, a bundle that was on disk, an ingest that starts from it. A model loaded
- * from the bundle would stand here too: it is the one handle that workers may go on using. */
+/* What a reload does in the parent: workers that run keep the model that they were forked with. */
+static void load_model(host *h)
+{
+    stg_error err;
+    stg_unref(h->model);
+    ck_assert_int_eq(stg_model_load(&h->model, h->bundle, &err), STG_OK);
+}
+
+/* The parent: context, a bundle that was on disk, the model and an ingest that start from it. */
 static host host_new(void)
 {
     host h = {.now = (_Atomic uint64_t *)shared_memory(sizeof(uint64_t)), .end = T0 + WINDOW};
     char path[] = "/tmp/stgraph-fork-XXXXXX";
     const int fd = mkstemp(path);
+    const stg_trainer_opts net = learn_small("dcrnn");
     stg_error err;
     ck_assert_int_ge(fd, 0);
     close(fd);
@@ -174,16 +219,21 @@ static host host_new(void)
     ck_assert_int_eq(stg_ingest_create(&h.in, h.ctx, &opts), STG_OK);
     ck_assert_int_eq(stg_bundle_open(&h.bundle, h.ctx, NULL, &err), STG_OK);
     ck_assert_int_eq(stg_ingest_store(h.in, h.bundle), STG_OK);
+    ck_assert_int_eq(learn(h.ctx, &net, NODES, 60, 9, &h.model, &err), STG_OK);
+    ck_assert_int_eq(stg_model_store(h.model, h.bundle), STG_OK);
     ck_assert_int_eq(stg_bundle_save(h.bundle, path, &err), STG_OK);
     stg_bundle_destroy(h.bundle);
     ck_assert_int_eq(stg_bundle_open(&h.bundle, h.ctx, path, &err), STG_OK);
     ck_assert_int_eq(stg_ingest_restore(h.in, h.bundle, &err), STG_OK);
     unlink(path);
+    ck_assert(forecast(h.ctx, h.model, h.forecast));
+    load_model(&h);
     return h;
 }
 
 static void host_free(host *h)
 {
+    stg_unref(h->model);
     stg_bundle_destroy(h->bundle);
     stg_ingest_destroy(h->in);
     stg_ctx_destroy(h->ctx);
@@ -200,6 +250,7 @@ START_TEST(ledger_over_reload_kill_and_stop)
         tick(&h);
 
     /* Reload: the new generation pushes on new lanes while the old one still pushes on its own. */
+    load_model(&h);
     for (int i = 0; i < WORKERS; i++)
         w[i] = start(&h, 0);
     for (int i = 0; i < 3; i++)
@@ -286,6 +337,7 @@ START_TEST(memory_is_flat_over_reloads)
     for (int reload = 0; reload <= reloads; reload++) {
         worker *new = w[reload % 2];
         worker *old = w[(reload + 1) % 2];
+        load_model(&h);
         for (int i = 0; i < WORKERS; i++)
             new[i] = start(&h, 3);
         for (int i = 0; reload && i < WORKERS; i++) {
