@@ -121,20 +121,23 @@ int32_t stg__bundle_get(const stg_bundle *b, const char *name, uint32_t dtype, u
 {
     *out = NULL;
     const stg__tensor *t = stg__bundle_find(b, name);
-    if (!t)
-        return stg__fail(err, STG_E_FORMAT, "tensor %s is missing", name);
     const stg__dtype *type = stg__dtype_of(dtype);
-    if (t->dtype != dtype)
-        return stg__fail(err, STG_E_FORMAT, "tensor %s is not %s", name, type ? type->name : "?");
-    if (t->dims != dims)
-        return stg__fail(err, STG_E_FORMAT, "tensor %s has %u dimensions, not %u", name, t->dims,
-                         dims);
-    for (uint32_t i = 0; i < dims; i++)
-        if (shape[i] != UINT64_MAX && shape[i] != t->shape[i])
-            return stg__fail(err, STG_E_FORMAT, "tensor %s: dimension %u is %llu, not %llu", name, i,
-                             (unsigned long long)t->shape[i], (unsigned long long)shape[i]);
-    *out = t;
-    return STG_OK;
+    uint32_t same = 0; /* dimensions that are as asked for */
+    while (t && t->dims == dims && same < dims &&
+           (shape[same] == UINT64_MAX || shape[same] == t->shape[same]))
+        same++;
+    if (!t)
+        stg__fail(err, STG_E_FORMAT, "tensor %s is missing", name);
+    else if (t->dtype != dtype)
+        stg__fail(err, STG_E_FORMAT, "tensor %s is not %s", name, type ? type->name : "?");
+    else if (t->dims != dims)
+        stg__fail(err, STG_E_FORMAT, "tensor %s has %u dimensions, not %u", name, t->dims, dims);
+    else if (same < dims)
+        stg__fail(err, STG_E_FORMAT, "tensor %s: dimension %u is %llu, not %llu", name, same,
+                  (unsigned long long)t->shape[same], (unsigned long long)shape[same]);
+    else
+        *out = t;
+    return *out ? STG_OK : STG_E_FORMAT;
 }
 
 static char *copy_text(stg_ctx *ctx, const char *text)
@@ -256,7 +259,10 @@ int32_t stg__bundle_set_meta_u64(stg_bundle *b, const char *key, uint64_t value)
 int32_t stg__bundle_meta_num(const stg_bundle *b, const char *key, double *value)
 {
     const char *text = stg__bundle_meta(b, key);
-    uint64_t bits = 0;
+    union {
+        uint64_t bits;
+        double number;
+    } is = {0};
     if (!text)
         return STG_E_NOTFOUND;
     if (strlen(text) != 16)
@@ -264,13 +270,13 @@ int32_t stg__bundle_meta_num(const stg_bundle *b, const char *key, double *value
     for (; *text; text++) {
         const char c = *text;
         if (c >= '0' && c <= '9')
-            bits = bits << 4 | (uint64_t)(c - '0');
+            is.bits = is.bits << 4 | (uint64_t)(c - '0');
         else if (c >= 'a' && c <= 'f')
-            bits = bits << 4 | (uint64_t)(c - 'a' + 10);
+            is.bits = is.bits << 4 | (uint64_t)(c - 'a' + 10);
         else
             return STG_E_FORMAT;
     }
-    memcpy(value, &bits, sizeof *value);
+    *value = is.number;
     return STG_OK;
 }
 

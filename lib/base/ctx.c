@@ -143,18 +143,15 @@ void *stg__alloc_aligned(stg_ctx *ctx, size_t count, size_t bytes)
         return NULL;
     char *block = raw + STG_ALIGN;
     block += (STG_ALIGN - (uintptr_t)block % STG_ALIGN) % STG_ALIGN;
-    memcpy(block - sizeof raw, &raw, sizeof raw); /* where the raw block began */
+    ((void **)(void *)block)[-1] = raw; /* where the raw block began */
     memset(block, 0, total);
     return block;
 }
 
 void stg__free_aligned(stg_ctx *ctx, void *block)
 {
-    if (!block)
-        return;
-    char *raw;
-    memcpy(&raw, (char *)block - sizeof raw, sizeof raw);
-    stg__free(ctx, raw);
+    if (block)
+        stg__free(ctx, ((void **)block)[-1]);
 }
 
 void stg__log(const stg_ctx *ctx, uint32_t level, const char *format, ...)

@@ -10,6 +10,10 @@
 
 #include "kernel.h"
 
+#if defined(__GNUC__) && !defined(__clang__) /* GCC 12 takes a vector of ints for a short int */
+#pragma GCC diagnostic ignored "-Wanalyzer-shift-count-overflow"
+#endif
+
 #if (defined(__AVX512F__) || defined(STG_KERNELS_WIDE)) && !defined(STG_DOUBLE)
 #define VECTOR_BYTES 64
 #define BLOCK_ROWS 12

@@ -132,7 +132,8 @@ static void fit_dispersion(const stg__kind *k, stg__stream *s, const fit_room *f
     for (int round = 0; round < 4; round++) {
         stg__stream copy = *s;
         copy.seen = SETTLED;
-        moments m[2] = {{0}};
+        moments ahead = {0}; /* of windows with a forecast, and of those without */
+        moments alone = {0};
         double lump;
         double disp;
         for (uint32_t t = 0; t < f->windows; t++) {
@@ -140,19 +141,19 @@ static void fit_dispersion(const stg__kind *k, stg__stream *s, const fit_room *f
             if (!in->ok)
                 continue;
             const stg__residual r = stg__moments(k, &copy, in);
-            const int own = k->law == LAW_RATE && !(in->forecast >= 0);
+            moments *m = k->law == LAW_RATE && !(in->forecast >= 0) ? &alone : &ahead;
             const double base = stg__base(k, &copy, in, r.mean);
             const double e = fmin((in->x - r.mean) * (in->x - r.mean), 25 * r.var);
             /* rare events make wild quotients: they count by what was expected */
             if (base > 1e-6)
-                add_moment(&m[own], base / (1 + base), stg__square(k, &copy, in, r.mean), e / base - 1);
+                add_moment(m, base / (1 + base), stg__square(k, &copy, in, r.mean), e / base - 1);
             stg__level_learn(k, &copy, in, &r);
             copy.disp = s->disp;
             copy.disp_own = s->disp_own;
             copy.seen = SETTLED;
         }
-        const int most = m[1].n > m[0].n;
-        solve_moments(&m[most], &lump, &disp);
+        const bool most = alone.n > ahead.n;
+        solve_moments(most ? &alone : &ahead, &lump, &disp);
         s->lump = (float)lump;
         s->disp = (float)disp;
         s->disp_own = (float)(most ? disp : 2 * disp + 0.05);

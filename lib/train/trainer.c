@@ -80,7 +80,7 @@ static int32_t check_options(const stg_trainer_opts *o, stg_error *err)
 static int32_t trainer_init(stg_trainer *t, const stg_trainer_opts *given, stg_error *err)
 {
     const char *kind = given->kind ? given->kind : "dcrnn";
-    uint32_t index[STG__MAX_COLUMNS];
+    uint32_t index[STG__MAX_COLUMNS] = {0};
     t->kind = stg__kind_named(kind);
     if (!t->kind)
         return stg__fail(err, STG_E_INVALID, "there is no kind of model \"%.40s\"", kind);
