@@ -22,6 +22,14 @@ static inline bool test_valgrind(void)
     return getenv("STG_TEST_VALGRIND") != NULL;
 }
 
+/* What is about statistics, not memory, would take it half an hour. */
+static inline bool test_statistics_left_out(const char *name)
+{
+    if (test_valgrind())
+        printf("# %s: statistics, not run under valgrind\n", name);
+    return test_valgrind();
+}
+
 /* Counts requests; the request with number fail_at (from 1) and all after it fail; 0: none. */
 typedef struct test_memory {
     stg_allocator allocator;
