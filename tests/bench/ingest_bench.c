@@ -2,18 +2,16 @@
 /*
  * Speed of ingest: nanoseconds for a call through push and poll (counters and latency sketch, no
  * client), with clients and networks, and the time to close a window. Ten thousand edges whose
- * shares follow Zipf's law with exponent 1.1. Prints a JSON line for each figure; the fastest of
- * several rounds counts. Usage: ingest_bench [--quick] [PLAIN CLIENTS CLOSE], the last three being
+ * shares follow Zipf's law with exponent 1.1. Prints a JSON line for each figure; the median of
+ * the rounds counts. Usage: ingest_bench [--quick] [PLAIN CLIENTS CLOSE], the last three being
  * a peer's figures in the same units.
  */
 #include <math.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <stgraph/ingest.h>
+
+#include "bench.h"
 
 #define EDGES 10000u
 #define CALLS (1u << 17) /* 8 MiB: what is measured is not the reading of the input */
@@ -30,22 +28,6 @@ typedef struct bench {
     uint64_t end;
 } bench;
 
-static void require(int condition, const char *what)
-{
-    if (!condition) {
-        fprintf(stderr, "ingest_bench: %s\n", what);
-        exit(1);
-    }
-}
-
-/* Processor time: what else runs on the machine does not count. */
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static uint64_t next_random(uint64_t *state)
 {
     *state = *state * 6364136223846793005u + 1442695040888963407u;
@@ -57,7 +39,7 @@ static uint32_t *draw_edges(uint64_t *random, uint32_t edges)
 {
     double *share = malloc(edges * sizeof *share);
     uint32_t *edge = malloc(CALLS * sizeof *edge);
-    require(share && edge, "out of memory");
+    must(share && edge, "out of memory");
     double total = 0;
     for (uint32_t i = 0; i < edges; i++)
         share[i] = total += pow(i + 1, -1.1);
@@ -85,16 +67,16 @@ static void setup(bench *b, uint32_t edges)
     uint32_t node[NODES];
     const stg_ingest_opts opts = {.size = sizeof opts, .window_ns = WINDOW, .max_edges = 16384};
     const stg_lane_opts lane_opts = {.size = sizeof lane_opts, .records = 4096};
-    require(stg_ctx_create(&b->ctx, NULL) == STG_OK, "context");
-    require(stg_ingest_create(&b->in, b->ctx, &opts) == STG_OK, "ingest");
-    require(stg_lane_open(&b->lane, b->in, &lane_opts) == STG_OK, "lane");
+    must(stg_ctx_create(&b->ctx, NULL) == STG_OK, "context");
+    must(stg_ingest_create(&b->in, b->ctx, &opts) == STG_OK, "ingest");
+    must(stg_lane_open(&b->lane, b->in, &lane_opts) == STG_OK, "lane");
     for (uint32_t i = 0; i < NODES; i++) {
         char name[32];
         snprintf(name, sizeof name, "service-%u", i);
-        require(stg_lane_intern(b->lane, STG_NODE, name, strlen(name), &node[i]) == STG_OK, "name");
+        must(stg_lane_intern(b->lane, STG_NODE, name, strlen(name), &node[i]) == STG_OK, "name");
     }
     b->calls = malloc(CALLS * sizeof *b->calls);
-    require(b->calls != NULL, "out of memory");
+    must(b->calls != NULL, "out of memory");
     b->end = T0 + WINDOW;
     for (uint32_t i = 0; i < CALLS; i++) {
         const double u = (double)(next_random(&random) + 1) / 2147483649.0;
@@ -114,8 +96,8 @@ static void run(bench *b, size_t batch)
     for (uint32_t at = 0; at < CALLS * TIMES; at += 2048) {
         const stg_call *calls = b->calls + at % CALLS;
         for (uint32_t i = 0; i < 2048; i += (uint32_t)batch)
-            require(stg_lane_push(b->lane, calls + i, batch) == batch, "refused");
-        require(stg_ingest_poll(b->in) == STG_OK, "poll");
+            must(stg_lane_push(b->lane, calls + i, batch) == batch, "refused");
+        must(stg_ingest_poll(b->in) == STG_OK, "poll");
     }
 }
 
@@ -123,29 +105,19 @@ static double close_window(bench *b)
 {
     const stg_graph *g;
     const double start = now();
-    require(stg_ingest_close(b->in, b->end, &g) == STG_OK, "close");
+    must(stg_ingest_close(b->in, b->end, &g) == STG_OK, "close");
     const double took = now() - start;
     stg_unref(g);
     b->end += WINDOW;
     return took;
 }
 
-/* peer: figure of the peer, 0 where there is none. */
-static void print(const char *what, const char *name, double value, const char *unit, double peer)
-{
-    printf("{\"name\":\"%s.%s\",\"value\":%.3f,\"unit\":\"%s\",", what, name, value, unit);
-    if (peer > 0)
-        printf("\"peer\":%.3f,\"ratio\":%.2f}\n", peer, peer / value);
-    else
-        printf("\"peer\":null,\"ratio\":null}\n");
-    fflush(stdout);
-}
-
 static void measure(bench *b, const char *name, size_t batch, int rounds, double peer,
                     double peer_close)
 {
-    double best = INFINITY;
-    double best_close = INFINITY;
+    double push[BENCH_ROUNDS_MAX];
+    double close[BENCH_ROUNDS_MAX];
+    char label[64];
     for (int i = -1; i < rounds; i++) { /* the first round is the warm-up: edges appear */
         const uint64_t time = b->end - WINDOW;
         for (uint32_t k = 0; k < CALLS; k++)
@@ -156,18 +128,20 @@ static void measure(bench *b, const char *name, size_t batch, int rounds, double
         const double closed = close_window(b);
         if (i < 0)
             continue;
-        best = took < best ? took : best;
-        best_close = closed < best_close ? closed : best_close;
+        push[i] = took;
+        close[i] = closed;
     }
-    print("ingest", name, best * 1e9 / (CALLS * TIMES), "ns/call", peer);
-    print("ingest.close", name, best_close * 1e3, "ms", peer_close);
+    snprintf(label, sizeof label, "ingest.%s", name);
+    print(label, median(push, rounds) * 1e9 / (CALLS * TIMES), "ns/call", peer);
+    snprintf(label, sizeof label, "ingest.close.%s", name);
+    print(label, median(close, rounds) * 1e3, "ms", peer_close);
 }
 
 static void teardown(bench *b, uint32_t edges)
 {
     stg_ingest_stats s = {.size = sizeof s};
-    require(stg_ingest_get_stats(b->in, &s) == STG_OK, "stats");
-    require(s.windowed == s.pushed && s.edges > edges, "ledger");
+    must(stg_ingest_get_stats(b->in, &s) == STG_OK, "stats");
+    must(s.windowed == s.pushed && s.edges > edges, "ledger");
     stg_lane_close(b->lane);
     stg_ingest_destroy(b->in);
     stg_ctx_destroy(b->ctx);

@@ -140,9 +140,14 @@ func now() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+func median(times []float64) float64 {
+	sort.Float64s(times)
+	return (times[(len(times)-1)/2] + times[len(times)/2]) / 2
+}
+
 func measure(list []call, rounds int) (float64, float64) {
 	table, rows := map[key]*edge{}, map[key]row{}
-	best, bestClose := math.Inf(1), math.Inf(1)
+	var pushes, closes []float64
 	for round := -1; round < rounds; round++ {
 		start := now()
 		for t := 0; t < times; t++ {
@@ -155,10 +160,10 @@ func measure(list []call, rounds int) (float64, float64) {
 		closeWindow(table, rows)
 		closed := float64((now() - start).Nanoseconds()) / 1e6
 		if round >= 0 {
-			best, bestClose = math.Min(best, took), math.Min(bestClose, closed)
+			pushes, closes = append(pushes, took), append(closes, closed)
 		}
 	}
-	return best, bestClose
+	return median(pushes), median(closes)
 }
 
 func main() {

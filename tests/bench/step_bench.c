@@ -3,47 +3,21 @@
  * How long a forecast takes: the net alone, twelve windows in and twelve out, against a plain C
  * version over CBLAS (inputs put side by side, one product for each gate, libm), and a whole step and
  * forecast of a session. Both do the same arithmetic; their outputs are compared before anything is
- * timed. CPU time of the process, rounds interleaved, the best of each counts.
+ * timed. CPU time of the process, rounds interleaved, medians.
  * Usage: step_bench [--quick]; run with OPENBLAS_NUM_THREADS=1 where BLAS is OpenBLAS.
  */
 #include <cblas.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <stgraph/train.h>
 
+#include "bench.h"
 #include "model_priv.h"
 
 #define HISTORY 12
 #define HORIZON 12
 #define WINDOW 5000000000u
-
-static void must(bool ok, const char *what)
-{
-    if (!ok) {
-        fprintf(stderr, "step_bench: %s\n", what);
-        exit(1);
-    }
-}
-
-static double now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
-}
-
-static void print(const char *what, uint32_t nodes, uint32_t units, double value, double peer)
-{
-    printf("{\"name\":\"step.%s.n%u.h%u\",\"value\":%.1f,\"unit\":\"us\",", what, nodes, units, value);
-    if (peer > 0)
-        printf("\"peer\":%.1f,\"ratio\":%.2f}\n", peer, peer / value);
-    else
-        printf("\"peer\":null,\"ratio\":null}\n");
-}
 
 /* --- the peer ------------------------------------------------------------------------------------ */
 
@@ -192,6 +166,7 @@ static void time_net(stg_ctx *ctx, uint32_t nodes, uint32_t units, int rounds)
 {
     const stg__shape shape = {.inputs = 5, .targets = 3, .extras = 2, .layers = 2, .units = units,
                               .hops = 2, .walks = 2, .history = HISTORY, .horizon = HORIZON};
+    char name[64];
     stg__net net;
     stg__run run;
     stg__supports supports;
@@ -219,19 +194,20 @@ static void time_net(stg_ctx *ctx, uint32_t nodes, uint32_t units, int rounds)
                floats(widest), floats(widest),
                floats((size_t)nodes * 2 * units), floats((size_t)nodes * units),
                floats((size_t)2 * nodes * units), NULL};
-    double ours = INFINITY;
-    double peer = INFINITY;
-    for (int i = 0; i < rounds; i++) {
-        const double start = now_us();
+    double ours[BENCH_ROUNDS_MAX];
+    double peer[BENCH_ROUNDS_MAX];
+    for (int i = 0; i < rounds; i++) { /* in turns: both meet the same machine */
+        const double start = now();
         stg__run_forward(&run, packed, &feed, HORIZON);
-        const double between = now_us();
+        const double between = now();
         plain_forward(&p, &feed, out);
-        peer = fmin(peer, now_us() - between);
-        ours = fmin(ours, between - start);
+        peer[i] = now() - between;
+        ours[i] = between - start;
         if (i == 0)
             compare(&run, out, (size_t)HORIZON * nodes * shape.targets);
     }
-    print("net_12_12", nodes, units, ours, peer);
+    snprintf(name, sizeof name, "step.net_12_12.n%u.h%u", nodes, units);
+    print(name, median(ours, rounds) * 1e6, "us", median(peer, rounds) * 1e6);
     free(arc);
     free(params);
     free(packed);
@@ -300,7 +276,8 @@ static void time_session(stg_ctx *ctx, uint32_t nodes, uint32_t units, int round
     stg_graph_builder *b;
     stg_session *s;
     stg__rng rng;
-    double best = INFINITY;
+    double took[BENCH_ROUNDS_MAX];
+    char name[64];
     stg__rng_init(&rng, 4, nodes);
     must(stg_graph_builder_create(&b, ctx, NULL) == STG_OK, "builder");
     const stg_model *m = train(ctx, b, nodes, units, &rng);
@@ -308,14 +285,15 @@ static void time_session(stg_ctx *ctx, uint32_t nodes, uint32_t units, int round
     for (int i = 0; i < rounds; i++) {
         const stg_forecast *f;
         const stg_graph *g = graph_at(b, nodes, 100 + (uint64_t)i, &rng);
-        const double start = now_us();
+        const double start = now();
         must(stg_session_step(s, g, NULL) == STG_OK, "step");
         must(stg_session_forecast(s, HORIZON, &f) == STG_OK, "forecast");
-        best = fmin(best, now_us() - start);
+        took[i] = now() - start;
         stg_unref(f);
         stg_unref(g);
     }
-    print("session", nodes, units, best, 0);
+    snprintf(name, sizeof name, "step.session.n%u.h%u", nodes, units);
+    print(name, median(took, rounds) * 1e6, "us", 0);
     stg_session_destroy(s);
     stg_unref(m);
     stg_graph_builder_destroy(b);
