@@ -152,11 +152,11 @@ static void fit_dispersion(const stg__kind *k, stg__stream *s, const fit_room *f
             copy.disp_own = s->disp_own;
             copy.seen = SETTLED;
         }
-        const bool most = alone.n > ahead.n;
-        solve_moments(most ? &alone : &ahead, &lump, &disp);
+        const bool own = alone.n > ahead.n;
+        solve_moments(own ? &alone : &ahead, &lump, &disp);
         s->lump = (float)lump;
         s->disp = (float)disp;
-        s->disp_own = (float)(most ? disp : 2 * disp + 0.05);
+        s->disp_own = (float)(own ? disp : 2 * disp + 0.05);
     }
 }
 
