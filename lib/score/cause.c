@@ -12,6 +12,7 @@
 
 #define KEEP 0.75
 #define FORGET 0.98
+#define TOGETHER 3u /* windows */
 
 static double up(const stg__stream *s)
 {
@@ -37,6 +38,30 @@ bool stg__ingress(const stg_detector *d, uint32_t edge)
 static bool entrance(const stg_detector *d, uint32_t edge)
 {
     return stg__ingress(d, edge) && !d->gateway[d->edge[edge].dst];
+}
+
+/* Do the calls of this edge go through the entrance, there or one call later? */
+static bool leads_to(const stg_detector *d, uint32_t edge, uint32_t entrance_edge)
+{
+    return edge == entrance_edge || (d->edge[edge].src == 0 &&
+                                     d->edge[edge].dst == d->edge[entrance_edge].src &&
+                                     d->edge[edge].route == d->edge[entrance_edge].route);
+}
+
+/* The one entrance that the calls of an edge go through; UINT32_MAX: none, or one of several. */
+uint32_t stg__entrance_of(const stg_detector *d, uint32_t edge)
+{
+    uint32_t found = UINT32_MAX;
+    if (!stg__ingress(d, edge) || entrance(d, edge))
+        return stg__ingress(d, edge) ? edge : UINT32_MAX;
+    for (uint32_t e = 0; e < d->edges; e++) {
+        if (!leads_to(d, edge, e) || !entrance(d, e))
+            continue;
+        if (found != UINT32_MAX)
+            return UINT32_MAX;
+        found = e;
+    }
+    return found;
 }
 
 static double clients_of(const stg_detector *d, uint32_t e)
@@ -133,19 +158,61 @@ static void put(stg__incident *inc, bool is_edge, uint32_t index, double score)
         inc->cause[inc->causes++] = (stg__cause){index, is_edge, (float)score};
 }
 
-/* Best entrance by suspicion; `not` is left out. */
-static uint32_t best_entrance(const stg_detector *d, uint32_t not_this, double *score)
+/* What an incident's members at this entrance say. */
+static uint32_t says_at(const stg_detector *d, const stg__incident *inc, uint32_t entrance)
+{
+    uint32_t says = 0;
+    for (uint32_t i = 0; i < inc->members; i++) {
+        const stg__member *m = &inc->member[i];
+        if (m->is_edge ? leads_to(d, m->index, entrance) : m->index == d->edge[entrance].dst)
+            says |= m->says;
+    }
+    return says;
+}
+
+/* Another incident is about this entrance already; those that begin together may be one. */
+static bool claimed(const stg_detector *d, const stg__incident *inc, uint32_t entrance)
+{
+    for (uint32_t i = 0; i < MAX_INCIDENTS; i++) {
+        const stg__incident *other = &d->incident[i];
+        if (other == inc || !stg__open_now(other) || other->target_edge != entrance ||
+            other->mood != FAMILY_FLOW || !(says_at(d, other, entrance) & ODD))
+            continue;
+        const bool together = other->opened_window <= inc->opened_window + TOGETHER &&
+                              inc->opened_window <= other->opened_window + TOGETHER;
+        if (!together || stg__benign(inc->class_id))
+            return true;
+    }
+    return false;
+}
+
+/* Do calls at any entrance look odd to the incident? */
+static bool points_at_entrance(const stg_detector *d, const stg__incident *inc)
+{
+    for (uint32_t i = 0; i < inc->members; i++) {
+        const stg__member *m = &inc->member[i];
+        if (m->is_edge && m->says & ODD && stg__entrance_of(d, m->index) != UINT32_MAX)
+            return true;
+    }
+    return false;
+}
+
+/* Best entrance by suspicion; `not_this` is left out. */
+static uint32_t best_entrance(const stg_detector *d, const stg__incident *inc, uint32_t not_this,
+                              double *score)
 {
     uint32_t best = UINT32_MAX;
     double clients;
     double rate;
+    /* what begins elsewhere later is another story */
+    const bool any = d->windows - inc->opened_window <= TOGETHER && !points_at_entrance(d, inc);
     common(d, &clients, &rate);
     *score = 0;
     for (uint32_t e = 0; e < d->edges; e++) {
         if (e == not_this || !entrance(d, e))
             continue;
         const double s = suspicion(d, e, clients, rate);
-        if (s > *score) {
+        if (s > *score && (any || says_at(d, inc, e)) && !claimed(d, inc, e)) {
             *score = s;
             best = e;
         }
@@ -161,17 +228,6 @@ static uint32_t outer_edge(const stg_detector *d, uint32_t edge)
             d->edge[e].route == d->edge[edge].route)
             return e;
     return UINT32_MAX;
-}
-
-static void put_flow(const stg_detector *d, stg__incident *inc, uint32_t edge, double score)
-{
-    if (edge == UINT32_MAX)
-        return;
-    put(inc, true, edge, score);
-    put(inc, false, d->edge[edge].dst, 0.95 * score);
-    const uint32_t outer = outer_edge(d, edge);
-    if (outer != UINT32_MAX)
-        put(inc, true, outer, 0.9 * score);
 }
 
 typedef struct best_node {
@@ -218,40 +274,88 @@ static uint32_t worst_in_edge(const stg_detector *d, uint32_t node, bool held)
     return best;
 }
 
-static void put_hold(const stg_detector *d, stg__incident *inc, best_node service, best_node gate)
+/* What the families of sources point at in this window. */
+typedef struct suspects {
+    double strength[3]; /* by family */
+    uint32_t edge;      /* entrances; UINT32_MAX: none */
+    uint32_t next;
+    double score;
+    double second;
+    best_node hold; /* where connections pile up: the likelier of service and gateway first */
+    best_node other;
+    best_node bad; /* that fails by itself */
+} suspects;
+
+/* Nodes and edges of one family say the same; whoever reads three of them wants the next family too. */
+static void put_head(const stg_detector *d, stg__incident *inc, const suspects *s, uint32_t family)
 {
-    const bool inner = service.score >= 2.5 || gate.score <= service.score;
-    const best_node first = inner ? service : gate;
-    if (first.index == UINT32_MAX)
-        return;
-    put(inc, false, first.index, first.score);
-    const uint32_t edge = worst_in_edge(d, first.index, true);
-    if (edge != UINT32_MAX)
-        put(inc, true, edge, 0.9 * first.score);
-    const best_node other = inner ? gate : service;
-    if (other.index != UINT32_MAX && other.score > 1)
-        put(inc, false, other.index, 0.5 * other.score);
+    if (family == FAMILY_FLOW && s->edge != UINT32_MAX) {
+        put(inc, true, s->edge, s->score);
+        if (inc->causes == 1)
+            put(inc, false, d->edge[s->edge].dst, 0.95 * s->score);
+    } else if (family == FAMILY_HOLD && s->strength[FAMILY_HOLD] > 0 && s->hold.index != UINT32_MAX) {
+        put(inc, false, s->hold.index, s->hold.score);
+        if (s->other.index != UINT32_MAX && s->other.score > 1)
+            put(inc, false, s->other.index, 0.5 * s->other.score);
+    } else if (family == FAMILY_FAILURE && s->strength[FAMILY_FAILURE] > 0 &&
+               s->bad.index != UINT32_MAX) {
+        put(inc, false, s->bad.index, s->bad.score);
+    }
 }
 
-static void put_failure(const stg_detector *d, stg__incident *inc, best_node bad)
+static void put_rest(const stg_detector *d, stg__incident *inc, const suspects *s, uint32_t family)
 {
-    if (bad.index == UINT32_MAX)
+    if (family == FAMILY_FLOW && s->edge != UINT32_MAX) {
+        const uint32_t outer = outer_edge(d, s->edge);
+        put(inc, false, d->edge[s->edge].dst, 0.95 * s->score);
+        if (outer != UINT32_MAX)
+            put(inc, true, outer, 0.9 * s->score);
+        if (s->next != UINT32_MAX && s->second > 0.6 * s->score)
+            put(inc, true, s->next, 0.8 * s->second);
         return;
-    put(inc, false, bad.index, bad.score);
-    const uint32_t edge = worst_in_edge(d, bad.index, false);
+    }
+    const bool held = family == FAMILY_HOLD;
+    const best_node *first = held ? &s->hold : &s->bad;
+    if (s->strength[family] <= 0 || first->index == UINT32_MAX)
+        return;
+    const uint32_t edge = worst_in_edge(d, first->index, held);
     if (edge != UINT32_MAX)
-        put(inc, true, edge, 0.8 * bad.score);
+        put(inc, true, edge, (held ? 0.9 : 0.8) * first->score);
+}
+
+/* Families by strength, the first one given. */
+static void put_all(const stg_detector *d, stg__incident *inc, const suspects *s)
+{
+    uint32_t order[3] = {inc->mood, (inc->mood + 1) % 3, (inc->mood + 2) % 3};
+    if (s->strength[order[2]] > s->strength[order[1]]) {
+        const uint32_t keep = order[1];
+        order[1] = order[2];
+        order[2] = keep;
+    }
+    inc->causes = 0;
+    for (int i = 0; i < 3; i++)
+        put_head(d, inc, s, order[i]);
+    for (int i = 0; i < 3; i++)
+        put_rest(d, inc, s, order[i]);
+}
+
+/* Requests that never came to a route of any service: broken off, or none at all. */
+static bool stray(const stg_detector *d, const stg__carrier *c)
+{
+    return c->is_edge && stg__ingress(d, c->index) && stg__entrance_of(d, c->index) == UINT32_MAX;
 }
 
 /* What the carriers speak of decides between families that are about equally strong. */
-static void moods(const stg_detector *d, const stg__incident *inc, double mood[3])
+static void moods(const stg_detector *d, const stg__incident *inc, double held, double mood[3])
 {
     mood[FAMILY_FLOW] = mood[FAMILY_HOLD] = mood[FAMILY_FAILURE] = 0;
     for (uint32_t i = 0; i < inc->carriers; i++) {
         const stg__carrier *c = &inc->carrier[i];
         const uint32_t says = stg__kind_of(c->is_edge, c->kind)->says;
         const double level = (double)c->level;
-        if (says == SAYS_HOLD)
+        if (stray(d, c)) /* whoever holds connections breaks off requests */
+            mood[FAMILY_HOLD] = fmax(mood[FAMILY_HOLD], fmin(held, level));
+        else if (says == SAYS_HOLD)
             mood[FAMILY_HOLD] = fmax(mood[FAMILY_HOLD], level);
         else if (says == SAYS_FAILURE)
             mood[FAMILY_FAILURE] = fmax(mood[FAMILY_FAILURE], 0.8 * level);
@@ -260,48 +364,57 @@ static void moods(const stg_detector *d, const stg__incident *inc, double mood[3
     }
 }
 
-void stg__causes(stg_detector *d, stg__incident *inc)
+/* Whom a plan acts on: the first family's edge and node. */
+static void find_target(const stg_detector *d, stg__incident *inc, const suspects *s)
 {
+    const best_node *first = inc->mood == FAMILY_HOLD ? &s->hold : &s->bad;
+    inc->target_edge = inc->target_node = UINT32_MAX;
+    if (inc->mood == FAMILY_FLOW) {
+        inc->target_edge = s->edge;
+        inc->target_node = s->edge == UINT32_MAX ? UINT32_MAX : d->edge[s->edge].dst;
+    } else if (first->index != UINT32_MAX) {
+        inc->target_node = first->index;
+        inc->target_edge = worst_in_edge(d, first->index, inc->mood == FAMILY_HOLD);
+    }
+}
+
+static suspects look(stg_detector *d, const stg__incident *inc)
+{
+    suspects s;
     double mood[3];
-    double score;
-    double second;
-    moods(d, inc, mood);
-    const uint32_t edge = best_entrance(d, UINT32_MAX, &score);
-    const uint32_t next = best_entrance(d, edge, &second);
+    s.edge = best_entrance(d, inc, UINT32_MAX, &s.score);
+    s.next = best_entrance(d, inc, s.edge, &s.second);
     const best_node service = best_hold(d, false);
     const best_node gate = best_hold(d, true);
-    const best_node bad = best_failure(d);
-    const double flow = mood[FAMILY_FLOW] > 0 ? fmin(score, 8) + mood[FAMILY_FLOW] : 0.3 * score;
-    const double hold = mood[FAMILY_HOLD] * 2;
-    const double fail = mood[FAMILY_FAILURE] * 2;
+    const bool inner = service.score >= 2.5 || gate.score <= service.score;
+    s.hold = inner ? service : gate;
+    s.other = inner ? gate : service;
+    s.bad = best_failure(d);
+    moods(d, inc, s.hold.score, mood);
+    s.strength[FAMILY_FLOW] =
+        mood[FAMILY_FLOW] > 0 ? fmin(s.score, 8) + mood[FAMILY_FLOW] : 0.3 * s.score;
+    s.strength[FAMILY_HOLD] = mood[FAMILY_HOLD] * 2;
+    s.strength[FAMILY_FAILURE] = mood[FAMILY_FAILURE] * 2;
+    return s;
+}
+
+void stg__causes(stg_detector *d, stg__incident *inc)
+{
+    const suspects s = look(d, inc);
+    const double flow = s.strength[FAMILY_FLOW];
+    const double hold = s.strength[FAMILY_HOLD];
+    const double fail = s.strength[FAMILY_FAILURE];
     /* what was once found stays unless the picture is about as clear */
     const double clear = fmax(fmax(flow, hold), fail);
-    if (inc->causes && clear < KEEP * inc->clearest) {
+    const bool lost = inc->mood == FAMILY_FLOW && inc->target_edge != UINT32_MAX &&
+                      claimed(d, inc, inc->target_edge);
+    if (inc->causes && !lost && clear < KEEP * inc->clearest) {
         inc->clearest *= FORGET;
         return;
     }
     inc->clearest = fmax(clear, FORGET * inc->clearest);
-    inc->causes = 0;
     inc->mood = flow >= hold && flow >= fail ? FAMILY_FLOW
                                              : hold >= fail ? FAMILY_HOLD : FAMILY_FAILURE;
-    if (inc->mood == FAMILY_FLOW)
-        put_flow(d, inc, edge, score);
-    else if (inc->mood == FAMILY_HOLD)
-        put_hold(d, inc, service, gate);
-    else
-        put_failure(d, inc, bad);
-    inc->target_edge = inc->target_node = UINT32_MAX;
-    for (uint32_t i = inc->causes; i-- > 0;) {
-        if (inc->cause[i].is_edge)
-            inc->target_edge = inc->cause[i].index;
-        else
-            inc->target_node = inc->cause[i].index;
-    }
-    if (second > 0.6 * score)
-        put_flow(d, inc, next, 0.8 * second);
-    if (hold > 0)
-        put_hold(d, inc, service, gate);
-    if (fail > 0)
-        put_failure(d, inc, bad);
-    put_flow(d, inc, edge, 0.5 * score);
+    put_all(d, inc, &s);
+    find_target(d, inc, &s);
 }

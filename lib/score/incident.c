@@ -19,92 +19,6 @@
 #define SETTLE_DEPLOY 36u
 #define SETTLE_NS 21600000000000u /* and anything else: six hours */
 
-static bool open_now(const stg__incident *inc)
-{
-    return inc->id && !inc->closed_window;
-}
-
-static stg__member *member_of(stg__incident *inc, bool is_edge, uint32_t index)
-{
-    for (uint32_t i = 0; i < inc->members; i++)
-        if (inc->member[i].is_edge == is_edge && inc->member[i].index == index)
-            return &inc->member[i];
-    return NULL;
-}
-
-static bool hub(const stg_detector *d, uint32_t node)
-{
-    return node == 0 || d->gateway[node];
-}
-
-enum { NEAR_NO, NEAR_CALL, NEAR_HUB, NEAR };
-
-static void ends(const stg_detector *d, bool is_edge, uint32_t index, uint32_t node[2])
-{
-    node[0] = is_edge ? d->edge[index].src : index;
-    node[1] = is_edge ? d->edge[index].dst : index;
-}
-
-/* Marks an incident's nodes; the reach of the marks is worked out when it is asked for. */
-static void mark(stg_detector *d, const stg__incident *inc, bool is_edge, uint32_t index)
-{
-    uint32_t node[2];
-    const uint32_t bit = 1u << (inc - d->incident);
-    ends(d, is_edge, index, node);
-    d->node_mark[node[0]] |= bit;
-    d->node_mark[node[1]] |= bit;
-    d->reach_known = false;
-}
-
-static void mark_all(stg_detector *d)
-{
-    memset(d->node_mark, 0, d->nodes * sizeof *d->node_mark);
-    for (uint32_t i = 0; i < MAX_INCIDENTS; i++)
-        for (uint32_t k = 0; open_now(&d->incident[i]) && k < d->incident[i].members; k++)
-            mark(d, &d->incident[i], d->incident[i].member[k].is_edge, d->incident[i].member[k].index);
-    d->reach_known = false;
-}
-
-/* Marks one call further, not by way of outside: everything would be near everything. */
-static void find_reach(stg_detector *d)
-{
-    memset(d->node_reach, 0, d->nodes * sizeof *d->node_reach);
-    for (uint32_t e = 0; e < d->edges; e++) {
-        const stg__edge_id *id = &d->edge[e];
-        if (id->src == 0)
-            continue;
-        d->node_reach[id->src] |= d->node_mark[id->dst];
-        d->node_reach[id->dst] |= d->node_mark[id->src];
-    }
-    d->reach_known = true;
-}
-
-/* How near an entity stands to an incident: by a node of its own, by one that everything passes
- * through, or by a call between their nodes. */
-static int near_incident(stg_detector *d, const stg__incident *inc, bool is_edge, uint32_t index)
-{
-    uint32_t node[2];
-    int near = NEAR_NO;
-    const uint32_t bit = 1u << (inc - d->incident);
-    ends(d, is_edge, index, node);
-    if (!d->reach_known)
-        find_reach(d);
-    for (uint32_t i = 0; is_edge && i < inc->members; i++) {
-        const stg__member *m = &inc->member[i]; /* what goes to a node where connections pile up */
-        if (!m->is_edge && m->index == node[1] && m->says & (1u << SAYS_HOLD | 1u << SAYS_ABUSE))
-            return NEAR;
-    }
-    for (int i = 0; i < 2; i++) {
-        if (d->node_mark[node[i]] & bit) {
-            const int how = hub(d, node[i]) ? NEAR_HUB : NEAR;
-            near = how > near ? how : near;
-        } else if (d->node_reach[node[i]] & bit && near < NEAR_CALL) {
-            near = NEAR_CALL;
-        }
-    }
-    return near;
-}
-
 static bool header_kind(bool is_edge, uint32_t kind)
 {
     return !is_edge && (kind == N_WAITING || kind == N_HEADER_AGE || kind == N_CONN_AGE);
@@ -122,12 +36,26 @@ static uint32_t explained(const stg_detector *d, const stg__incident *inc)
     return bits;
 }
 
+/*
+ * An attack of its own, though next to an incident: calls through an entrance that the incident is
+ * not about and that were not odd in this way before, or not lately.
+ */
+static bool foreign(const stg_detector *d, const stg__incident *inc, const stg__member *m,
+                    uint32_t entrance, uint32_t says)
+{
+    const uint32_t odd = says & ODD;
+    if (entrance == UINT32_MAX || !odd || inc->target_edge == entrance ||
+        inc->target_node == d->edge[entrance].dst)
+        return false;
+    return !m || (odd & ~(uint32_t)m->says) != 0 || d->windows - m->alarmed_window > REOPEN;
+}
+
 static bool joins(stg_detector *d, const stg__incident *inc, bool is_edge, uint32_t index,
                   uint32_t says)
 {
     if (inc->class_id == STG_CLASS_FLASH_CROWD) /* reaches every service there is */
         return (says & ~explained(d, inc)) == 0;
-    const int near = near_incident(d, inc, is_edge, index);
+    const int near = stg__near(d, inc, is_edge, index);
     const uint32_t symptoms = 1u << SAYS_VOLUME | 1u << SAYS_FAILURE;
     if (near == NEAR_NO)
         return false;
@@ -193,15 +121,16 @@ static uint32_t longest_rise(const stg_detector *d, bool is_edge, uint32_t index
 static void join(stg_detector *d, stg__incident *inc, bool is_edge, uint32_t index, double evidence)
 {
     const uint32_t says = carriers_of(d, is_edge, index, evidence, inc);
-    stg__member *m = member_of(inc, is_edge, index);
+    stg__member *m = stg__member_of(inc, is_edge, index);
     if (!m && inc->members < MAX_MEMBERS) {
         m = &inc->member[inc->members++];
-        *m = (stg__member){index, is_edge, 0, 0};
-        mark(d, inc, is_edge, index);
+        *m = (stg__member){.index = index, .is_edge = is_edge};
+        stg__mark(d, inc, is_edge, index);
         inc->joined_window = d->windows;
     }
     if (m) {
         m->says |= (uint8_t)says;
+        m->alarmed_window = d->windows;
         m->evidence = fmaxf(m->evidence, (float)log10(fmax(evidence, 1)));
     }
 }
@@ -230,15 +159,20 @@ static void begin(stg_detector *d, stg__incident *inc, bool is_edge, uint32_t in
     inc->clearest = 0;
     inc->class_id = STG_CLASS_UNKNOWN;
     inc->recovery = 0;
+    inc->causes = 0;
+    inc->target_edge = inc->target_node = UINT32_MAX;
     inc->onset_ns = d->row.start_ns - (rise > 1 ? (rise - 1) * d->window_ns : 0);
 }
 
-static stg__incident *reopened(stg_detector *d, bool is_edge, uint32_t index)
+static stg__incident *reopened(stg_detector *d, bool is_edge, uint32_t index, uint32_t says)
 {
+    const uint32_t entrance = is_edge ? stg__entrance_of(d, index) : UINT32_MAX;
     for (uint32_t i = 0; i < MAX_INCIDENTS; i++) {
         stg__incident *inc = &d->incident[i];
-        if (inc->id && inc->closed_window && d->windows - inc->closed_window <= REOPEN &&
-            member_of(inc, is_edge, index)) {
+        if (!inc->id || !inc->closed_window || d->windows - inc->closed_window > REOPEN)
+            continue;
+        const stg__member *m = stg__member_of(inc, is_edge, index);
+        if (m && !foreign(d, inc, NULL, entrance, says)) {
             inc->members = inc->carriers = 0;
             begin(d, inc, is_edge, index);
             return inc;
@@ -250,21 +184,24 @@ static stg__incident *reopened(stg_detector *d, bool is_edge, uint32_t index)
 static void alarm(stg_detector *d, bool is_edge, uint32_t index, double evidence)
 {
     const uint32_t says = carriers_of(d, is_edge, index, evidence, NULL);
+    const uint32_t entrance = is_edge ? stg__entrance_of(d, index) : UINT32_MAX;
     stg__incident *host = NULL;
     for (uint32_t i = 0; i < MAX_INCIDENTS; i++) {
         stg__incident *inc = &d->incident[i];
-        if (!open_now(inc))
+        if (!stg__open_now(inc))
             continue;
-        const stg__member *m = member_of(inc, is_edge, index);
+        const stg__member *m = stg__member_of(inc, is_edge, index);
         const bool own = m && (!stg__benign(inc->class_id) || (says & ~explained(d, inc)) == 0 ||
                                (says & ~(uint32_t)m->says) == 0);
         if (!own && !joins(d, inc, is_edge, index, says))
+            continue;
+        if (d->windows - inc->opened_window > YOUNG && foreign(d, inc, m, entrance, says))
             continue;
         if (!host || (stg__benign(host->class_id) && !stg__benign(inc->class_id)))
             host = inc;
     }
     if (!host)
-        host = reopened(d, is_edge, index);
+        host = reopened(d, is_edge, index, says);
     if (!host) {
         host = free_incident(d);
         if (!host)
@@ -414,7 +351,7 @@ static void recover(stg_detector *d, stg__incident *inc)
 static void alarms(stg_detector *d)
 {
     d->largest = 0;
-    mark_all(d);
+    stg__mark_all(d);
     for (uint32_t kind = 0; kind < 2; kind++) {
         const uint32_t count = kind ? d->edges : d->nodes;
         for (uint32_t i = 0; i < count; i++) {
@@ -466,7 +403,7 @@ static void freeze(stg_detector *d)
     memset(d->node_flag, 0, d->nodes);
     for (uint32_t i = 0; i < MAX_INCIDENTS; i++) {
         const stg__incident *inc = &d->incident[i];
-        for (uint32_t k = 0; open_now(inc) && k < inc->members; k++) {
+        for (uint32_t k = 0; stg__open_now(inc) && k < inc->members; k++) {
             const stg__member *m = &inc->member[k];
             d->node_flag[m->is_edge ? d->edge[m->index].src : m->index] = 1;
             d->node_flag[m->is_edge ? d->edge[m->index].dst : m->index] = 1;
@@ -490,7 +427,7 @@ static void freeze(stg_detector *d)
 static void merge(stg_detector *d, stg__incident *into, stg__incident *from)
 {
     for (uint32_t i = 0; i < from->members; i++) {
-        stg__member *m = member_of(into, from->member[i].is_edge, from->member[i].index);
+        stg__member *m = stg__member_of(into, from->member[i].is_edge, from->member[i].index);
         if (!m && into->members < MAX_MEMBERS) {
             into->member[into->members++] = from->member[i];
         } else if (m) {
@@ -526,13 +463,23 @@ static void merge_young(stg_detector *d)
 {
     for (uint32_t i = 0; i < MAX_INCIDENTS; i++) {
         stg__incident *a = &d->incident[i];
-        for (uint32_t k = 0; open_now(a) && k < MAX_INCIDENTS; k++) {
+        for (uint32_t k = 0; stg__open_now(a) && k < MAX_INCIDENTS; k++) {
             stg__incident *b = &d->incident[k];
-            if (k == i || !open_now(b) || b->id < a->id || !same_source(a, b) ||
+            if (k == i || !stg__open_now(b) || b->id < a->id || !same_source(a, b) ||
                 b->opened_window - a->opened_window > YOUNG)
                 continue;
             merge(d, a, b);
         }
+    }
+}
+
+static void interpret(stg_detector *d, stg__incident *inc)
+{
+    inc->severity = severity_of(d, inc);
+    if (inc->calm == 0 && inc->state != STG_INCIDENT_CLOSE) {
+        stg__causes(d, inc);
+        stg__features(d, inc);
+        stg__classify(d, inc);
     }
 }
 
@@ -542,22 +489,15 @@ void stg__incidents_step(stg_detector *d)
         stg__incident *inc = &d->incident[i];
         if (inc->id && inc->closed_window && d->windows - inc->closed_window > REOPEN)
             inc->id = 0;
-        inc->state = open_now(inc) ? STG_INCIDENT_QUIET : 0;
-        if (open_now(inc))
+        inc->state = stg__open_now(inc) ? STG_INCIDENT_QUIET : 0;
+        if (stg__open_now(inc))
             recover(d, inc);
     }
     alarms(d);
-    for (uint32_t i = 0; i < MAX_INCIDENTS; i++) {
-        stg__incident *inc = &d->incident[i];
-        if (!inc->state)
-            continue;
-        inc->severity = severity_of(d, inc);
-        if (inc->calm == 0 && inc->state != STG_INCIDENT_CLOSE) {
-            stg__causes(d, inc);
-            stg__features(d, inc);
-            stg__classify(d, inc);
-        }
-    }
+    for (int fresh = 1; fresh >= 0; fresh--) /* the latest take their sources first */
+        for (uint32_t i = 0; i < MAX_INCIDENTS; i++)
+            if (d->incident[i].state && (d->incident[i].state == STG_INCIDENT_OPEN) == fresh)
+                interpret(d, &d->incident[i]);
     merge_young(d);
     for (uint32_t i = 0; i < MAX_INCIDENTS; i++)
         if (d->incident[i].state)

@@ -72,6 +72,8 @@ enum {
     SAYS_FAILURE  /* slow or failing */
 };
 
+#define ODD (1u << SAYS_MIX | 1u << SAYS_CLIENTS | 1u << SAYS_ABUSE) /* calls that do not belong */
+
 typedef struct stg__kind {
     const char *name;   /* column named in evidence and in the bundle */
     uint8_t law;
@@ -172,6 +174,7 @@ typedef struct stg__member {
     uint8_t is_edge;
     uint8_t says;    /* bits of SAYS_* that alarmed here */
     float evidence;  /* log10, the largest so far */
+    uint64_t alarmed_window; /* the last one */
 } stg__member;
 
 typedef struct stg__carrier { /* a stream that alarmed: the incident lives as long as they do */
@@ -379,8 +382,19 @@ bool stg__burst(const stg_detector *d, bool is_edge, uint32_t kind, const stg__s
 double stg__entity_evidence(const stg_detector *d, bool is_edge, uint32_t index);
 void stg__forget(stg_detector *d, bool is_edge, uint32_t index);
 
+/* near.c */
+enum { NEAR_NO, NEAR_CALL, NEAR_HUB, NEAR };
+stg__member *stg__member_of(stg__incident *inc, bool is_edge, uint32_t index);
+void stg__mark(stg_detector *d, const stg__incident *inc, bool is_edge, uint32_t index);
+void stg__mark_all(stg_detector *d);
+int stg__near(stg_detector *d, const stg__incident *inc, bool is_edge, uint32_t index);
+
 /* incident.c */
 void stg__incidents_step(stg_detector *d);
+static inline bool stg__open_now(const stg__incident *inc)
+{
+    return inc->id && !inc->closed_window;
+}
 bool stg__led(const stg__incident *inc); /* by more than volume or failure */
 
 /* classify.c */
@@ -395,6 +409,7 @@ static inline bool stg__benign(uint32_t class_id)
 
 /* cause.c */
 void stg__causes(stg_detector *d, stg__incident *inc);
+uint32_t stg__entrance_of(const stg_detector *d, uint32_t edge); /* UINT32_MAX: none */
 bool stg__ingress(const stg_detector *d, uint32_t edge); /* from outside or from a gateway */
 
 /* report.c */
