@@ -52,8 +52,10 @@ static bool leads_to(const stg_detector *d, uint32_t edge, uint32_t entrance_edg
 uint32_t stg__entrance_of(const stg_detector *d, uint32_t edge)
 {
     uint32_t found = UINT32_MAX;
-    if (!stg__ingress(d, edge) || entrance(d, edge))
-        return stg__ingress(d, edge) ? edge : UINT32_MAX;
+    if (entrance(d, edge))
+        return edge;
+    if (!stg__ingress(d, edge))
+        return UINT32_MAX;
     for (uint32_t e = 0; e < d->edges; e++) {
         if (!leads_to(d, edge, e) || !entrance(d, e))
             continue;

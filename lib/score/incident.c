@@ -181,21 +181,25 @@ static stg__incident *reopened(stg_detector *d, bool is_edge, uint32_t index, ui
     return NULL;
 }
 
+/* Does an open incident take the alarm? */
+static bool takes(stg_detector *d, stg__incident *inc, bool is_edge, uint32_t index, uint32_t says)
+{
+    const uint32_t entrance = is_edge ? stg__entrance_of(d, index) : UINT32_MAX;
+    const stg__member *m = stg__member_of(inc, is_edge, index);
+    const bool own = m && (!stg__benign(inc->class_id) || (says & ~explained(d, inc)) == 0 ||
+                           (says & ~(uint32_t)m->says) == 0);
+    if (!own && !joins(d, inc, is_edge, index, says))
+        return false;
+    return d->windows - inc->opened_window <= YOUNG || !foreign(d, inc, m, entrance, says);
+}
+
 static void alarm(stg_detector *d, bool is_edge, uint32_t index, double evidence)
 {
     const uint32_t says = carriers_of(d, is_edge, index, evidence, NULL);
-    const uint32_t entrance = is_edge ? stg__entrance_of(d, index) : UINT32_MAX;
     stg__incident *host = NULL;
     for (uint32_t i = 0; i < MAX_INCIDENTS; i++) {
         stg__incident *inc = &d->incident[i];
-        if (!stg__open_now(inc))
-            continue;
-        const stg__member *m = stg__member_of(inc, is_edge, index);
-        const bool own = m && (!stg__benign(inc->class_id) || (says & ~explained(d, inc)) == 0 ||
-                               (says & ~(uint32_t)m->says) == 0);
-        if (!own && !joins(d, inc, is_edge, index, says))
-            continue;
-        if (d->windows - inc->opened_window > YOUNG && foreign(d, inc, m, entrance, says))
+        if (!stg__open_now(inc) || !takes(d, inc, is_edge, index, says))
             continue;
         if (!host || (stg__benign(host->class_id) && !stg__benign(inc->class_id)))
             host = inc;
