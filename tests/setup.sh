@@ -7,7 +7,7 @@
 # Tools and libraries that building and running needs: "test|package". A test that begins with "pc:"
 # asks pkg-config, one with "file:" looks for a file, any other is a command.
 STG_BUILD_NEEDS=(
-    'git|git' 'meson|meson' 'ninja|ninja-build' 'gcc|gcc' 'pkg-config|pkg-config' 'python3|python3'
+    'git|git' 'dpkg-architecture|dpkg-dev' 'meson|meson' 'ninja|ninja-build' 'gcc|gcc' 'pkg-config|pkg-config' 'python3|python3'
     'pc:blas|libblas-dev' 'pc:libcjson|libcjson-dev' 'file:/usr/include/stdlib.h|libc6-dev'
 )
 

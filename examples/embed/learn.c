@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Learns what is normal through the library and writes a model file: the forecaster from two hours
- * of windows, then the detector's calibration from forecasts that had not seen what they are compared
- * with. For recorded calls the program "stgraph learn" does this.
+ * of windows, then the detector's calibration from the forecasts made before each of them. The profile
+ * has seen them all; the program "stgraph learn", which does this for recorded calls, keeps them apart.
  *
  *     learn MODEL
  */

@@ -109,7 +109,8 @@ typedef struct stg_ingest_opts {
                                 refused as from a wrong clock; 0: 1 h */
     uint32_t snapshots;    /**< graphs that may be out at once without new memory; 0: 4 */
     uint32_t max_nodes;    /**< more go to the node "other"; 0: 1024 */
-    uint32_t max_edges;    /**< more go to the route "other" of their callee; 0: 8192 */
+    uint32_t max_edges;    /**< more go to the route "other" of both ends, then to the edge from
+                                the node "other" to the callee; 0: 8192 */
     uint32_t max_routes;   /**< route classes in all; 0: 4096 */
     uint32_t max_lanes;    /**< lanes attached at once; 0: 256 */
     uint32_t reserved;     /**< zero */

@@ -12,7 +12,7 @@
  * is usually left of the present deviation).
  * Counts are forecast by their mean, latencies (columns that end in "_us") by their median.
  *
- * Forecast columns of nodes are the model's targets ("calls", "errors", "p50_us", ...) on the scale
+ * Forecast columns of nodes are the model's targets ("calls", "errors", "mean_us", ...) on the scale
  * of the graph's columns. Edges are forecast as the forecast of their caller times the learned
  * share of each edge of that caller (column "calls").
  *

@@ -39,7 +39,8 @@ typedef struct stg_report stg_report;
 enum {
     STG_CLASS_UNKNOWN = 0,
     STG_CLASS_DDOS_VOLUMETRIC = 1,  /**< ATT&CK T1498.001, CAPEC-125 */
-    STG_CLASS_HTTP_FLOOD = 2,       /**< low volume on costly routes: T1499.002, T1499.003, CAPEC-488 */
+    STG_CLASS_HTTP_FLOOD = 2,       /**< low volume on costly routes: T1499.002, T1499.003, OAT-015,
+                                         CAPEC-488 */
     STG_CLASS_SLOW_DOS = 3,         /**< slowloris, slow bodies: T1499.002, CAPEC-469 */
     STG_CLASS_BRUTE_FORCE = 4,      /**< T1110.001, OAT-007 */
     STG_CLASS_CRED_STUFFING = 5,    /**< T1110.004, OAT-008, CAPEC-600 */

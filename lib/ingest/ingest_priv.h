@@ -169,7 +169,6 @@ typedef struct stg__item { /* a call on its way through a batch */
     bool outside; /* has a client, a network or an account */
 } stg__item;
 
-#define STG__COUNTS 16u /* counts of an edge column set */
 #define STG__EDGE_COLUMNS 22u
 #define STG__NODE_COLUMNS 27u
 
