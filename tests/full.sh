@@ -10,7 +10,7 @@ sanitize() {
         '. tests/setup.sh; stg_build "$@"' - "build-test-$name" -Dwerror=true \
         "-Db_sanitize=$kind" -Db_lundef=false -Dbuildtype=debugoptimized &&
         suite "$name" "build-test-$name" --no-suite=lint --no-suite=install --no-suite=abi \
-            --timeout-multiplier=10
+            --no-suite=bindings --timeout-multiplier=10
 }
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
@@ -35,6 +35,10 @@ step build-fuzz env CC=clang bash -c '. tests/setup.sh; stg_build "$@"' - build-
             -max_len=8192 -timeout=20 -print_final_stats=1 "$corpus" \
             "tests/corpus/${target#fuzz_}"
     done
+
+# The wheel in an environment of its own, the Go module in a clean cache.
+step wheel tests/bindings/wheel.sh
+step bindings-go-clean tests/bindings/go_clean.sh
 
 # A machine on which nothing was done before.
 step bare tests/bare.sh

@@ -72,14 +72,19 @@ needs=("${STG_BUILD_NEEDS[@]}" "${STG_TEST_NEEDS[@]}")
 [ $full -eq 0 ] || needs+=("${STG_FULL_NEEDS[@]}")
 stg_need "${needs[@]}" || exit 2
 stg_environment
+step locale stg_locale
 
 step build-release stg_build_release || finish
 suite release build
+step bindings-go-vet stg_go_binding go vet ./...
+step bindings-go stg_go_binding go test ./...
+step bindings-go-checked stg_go_checked go test -run 'Test[^S]' ./...
+step bindings-go-race stg_go_binding go test -race -run 'Test[^S]|TestShared' ./...
 
 step build-gcc env CC=gcc bash -c '. tests/setup.sh; stg_build build-test-gcc -Dwerror=true' &&
-    suite gcc build-test-gcc --no-suite=lint --no-suite=install --no-suite=abi
+    suite gcc build-test-gcc --no-suite=lint --no-suite=install --no-suite=abi --no-suite=bindings
 step build-clang env CC=clang bash -c '. tests/setup.sh; stg_build build-test-clang -Dwerror=true' &&
-    suite clang build-test-clang --no-suite=lint --no-suite=install --no-suite=abi
+    suite clang build-test-clang --no-suite=lint --no-suite=install --no-suite=abi --no-suite=bindings
 
 if [ -f examples/testbed/go.mod ]; then
     step go-vet env -C examples/testbed go vet ./...

@@ -15,10 +15,16 @@ STG_BUILD_NEEDS=(
 STG_TEST_NEEDS=(
     'pc:check|check' 'g++|g++' 'clang|clang' 'go|golang-go' 'abidw|abigail-tools' 'pmccabe|pmccabe'
     'doxygen|doxygen' 'shellcheck|shellcheck' 'readelf|binutils' 'xz|xz-utils'
+    'file:/usr/lib/python3/dist-packages/numpy/__init__.py|python3-numpy'
+    'file:/usr/share/i18n/locales/de_DE|locales'
 )
 
 # What tests/run.sh --full needs on top of that.
 STG_FULL_NEEDS=(
+    'file:/usr/lib/python3/dist-packages/scipy/__init__.py|python3-scipy' 'pip3|python3-pip'
+    'file:/usr/lib/python3/dist-packages/wheel/__init__.py|python3-wheel'
+    'file:/usr/lib/python3/dist-packages/setuptools/__init__.py|python3-setuptools'
+    'file:/usr/lib/python3.11/ensurepip/__init__.py|python3-venv'
     'valgrind|valgrind' 'debootstrap|debootstrap' 'file:/usr/lib/llvm-14/lib/libFuzzer.a|libfuzzer-14-dev'
     'file:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.asan-x86_64.a|libclang-rt-14-dev'
 )
@@ -73,6 +79,32 @@ stg_environment() {
     export GOCACHE=${GOCACHE:-$cache/go-build} GOPATH=${GOPATH:-$cache/go}
     export GOFLAGS=${GOFLAGS:--buildvcs=false} GOTOOLCHAIN=${GOTOOLCHAIN:-local}
     export LC_ALL=C.UTF-8
+}
+
+# A locale with a decimal comma for the tests, whatever the machine has.
+stg_locale() {
+    local folder=$PWD/build/locale
+    [ -e "$folder/de_DE.UTF-8" ] || { mkdir -p "$folder" && localedef -i de_DE -f UTF-8 "$folder/de_DE.UTF-8"; } || return 1
+    export LOCPATH=$folder
+}
+
+# stg_go_binding COMMAND...: runs it in bindings/go against the release build.
+stg_go_binding() {
+    env -C bindings/go PKG_CONFIG_PATH="$PWD/build/meson-uninstalled" LD_LIBRARY_PATH="$PWD/build/lib" \
+        CGO_CFLAGS="-g -O2 -I$PWD/include -I$PWD/build/include" \
+        STG_PROGRAM="$PWD/build/examples/cli/stgraph" STG_RECORDINGS="$PWD/examples/data" "$@"
+}
+
+# The same with every check that cgo has: what is a variable of the program to one version of Go is
+# an experiment of the compiler to later ones.
+stg_go_checked() {
+    local minor
+    minor=$(go version | sed -n 's/.*go1\.\([0-9]*\).*/\1/p')
+    if [ "${minor:-0}" -ge 21 ]; then
+        GOEXPERIMENT=cgocheck2 GOGC=1 stg_go_binding "$@"
+    else
+        GODEBUG=cgocheck=2 GOGC=1 stg_go_binding "$@"
+    fi
 }
 
 # stg_build DIR OPTION...: configures DIR, or brings an existing one to these options, and builds it.

@@ -17,6 +17,7 @@ enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 int cli_learn(int argc, char **argv);
 int cli_watch(int argc, char **argv);
 int cli_graph(int argc, char **argv);
+int cli_report(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 

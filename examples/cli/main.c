@@ -18,6 +18,7 @@ static const char usage[] =
     "  learn    learn a model of normal traffic from recorded calls\n"
     "  watch    report incidents in calls, one JSON object a line\n"
     "  graph    print the service graph of one window\n"
+    "  report   write a page to look at: graph, forecast and incidents over time\n"
     "  inspect  say what a model file holds\n"
     "  eval     judge a model on a labelled recording\n"
     "\n"
@@ -29,7 +30,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"learn", cli_learn}, {"watch", cli_watch}, {"graph", cli_graph},
-    {"inspect", cli_inspect}, {"eval", cli_eval},
+    {"report", cli_report}, {"inspect", cli_inspect}, {"eval", cli_eval},
 };
 
 __attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args)

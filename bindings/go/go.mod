@@ -1,0 +1,3 @@
+module stgraph
+
+go 1.19
