@@ -36,6 +36,9 @@ step build-fuzz env CC=clang bash -c '. tests/setup.sh; stg_build "$@"' - build-
             "tests/corpus/${target#fuzz_}"
     done
 
+# The page of a report in a browser.
+step report-page /usr/bin/python3 tests/cli/report_test.py build/examples/cli/stgraph examples/data build/report
+
 # The wheel in an environment of its own, the Go module in a clean cache.
 step wheel tests/bindings/wheel.sh
 step bindings-go-clean tests/bindings/go_clean.sh

@@ -21,6 +21,7 @@ STG_TEST_NEEDS=(
 
 # What tests/run.sh --full needs on top of that.
 STG_FULL_NEEDS=(
+    'chromedriver|chromium-driver' 'chromium|chromium'
     'file:/usr/lib/python3/dist-packages/scipy/__init__.py|python3-scipy' 'pip3|python3-pip'
     'file:/usr/lib/python3/dist-packages/wheel/__init__.py|python3-wheel'
     'file:/usr/lib/python3/dist-packages/setuptools/__init__.py|python3-setuptools'

@@ -17,8 +17,8 @@ type Graph struct{ shared }
 
 // GraphInfo says what a graph holds. Two graphs of equal Topology have the same indices.
 type GraphInfo struct {
-	StartNs, EndNs, Topology                          uint64
-	Coverage                                          float64 // share of the lanes that showed life; NaN: not known
+	StartNs, EndNs, Topology                       uint64
+	Coverage                                       float64 // share of the lanes that showed life; NaN: not known
 	Nodes, Edges, Routes, NodeColumns, EdgeColumns int
 }
 

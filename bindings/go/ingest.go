@@ -81,7 +81,7 @@ type Gauge struct {
 
 // IngestOptions are those of stg_ingest_opts; zero is the default.
 type IngestOptions struct {
-	WindowNs, GaugeTTLNs, AheadNs                        uint64
+	WindowNs, GaugeTTLNs, AheadNs                      uint64
 	Snapshots, MaxNodes, MaxEdges, MaxRoutes, MaxLanes uint32
 }
 
@@ -104,7 +104,7 @@ type LaneOptions struct {
 // Ledger: Pushed = Windowed + Late + Refused + Waiting, over all lanes since creation.
 type Ledger struct {
 	Pushed, Windowed, Late, Refused, Waiting, OtherNodes, OtherEdges, Gauges, Malformed uint64
-	Lanes, Nodes, Edges                                                                uint32
+	Lanes, Nodes, Edges                                                                 uint32
 }
 
 // Ingest reads lanes and makes graphs; one user at a time. No function reads a clock.

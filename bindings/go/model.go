@@ -20,10 +20,10 @@ type Model struct{ shared }
 
 // ModelInfo says what a model is.
 type ModelInfo struct {
-	Kind                                                string
-	WindowNs, DayNs, Parameters                         uint64
+	Kind                                         string
+	WindowNs, DayNs, Parameters                  uint64
 	History, Horizon, Layers, Units, Hops, Nodes uint32
-	Inputs, Targets                                     []string
+	Inputs, Targets                              []string
 }
 
 // LoadModel takes the model out of a bundle; ErrNotFound if it has none.
@@ -158,7 +158,7 @@ func (f *Forecast) Mean(kind uint32, column string, step int) ([]float64, bool) 
 
 // Progress is handed to TrainerOptions.Progress after every batch.
 type Progress struct {
-	Epoch, Epochs, Batch, Batches               uint32
+	Epoch, Epochs, Batch, Batches                uint32
 	TrainLoss, ValidLoss, BestLoss, LearningRate float64
 }
 
@@ -167,10 +167,10 @@ const NoHops = C.STG_NO_HOPS
 
 // TrainerOptions are those of stg_trainer_opts; zero is the default.
 type TrainerOptions struct {
-	Kind, Inputs, Targets                                                            string
-	Progress                                                                         func(Progress) (stop bool)
-	DayNs, Seed                                                                      uint64
-	LearningRate, ClipNorm, ValidShare                                               float64
+	Kind, Inputs, Targets                                                               string
+	Progress                                                                            func(Progress) (stop bool)
+	DayNs, Seed                                                                         uint64
+	LearningRate, ClipNorm, ValidShare                                                  float64
 	History, Horizon, Layers, Units, Hops, Epochs, Patience, Batch, Threads, Curriculum uint32
 }
 

@@ -15,10 +15,10 @@ import (
 // Action is what could be done: "limit" (Value calls a second on the edge Src -> Node), "scale" (replicas of
 // Node), "timeout" (seconds that a request may take to arrive). Present is NaN where not known.
 type Action struct {
-	Key, Incident, ExpiresNs        uint64
+	Key, Incident, ExpiresNs       uint64
 	Verb, Node, Src, Route, Reason string
-	Value, Present                  float64
-	DryRun                          bool
+	Value, Present                 float64
+	DryRun                         bool
 }
 
 // Plan holds the live actions after one window. The library never acts.

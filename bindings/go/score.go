@@ -44,10 +44,10 @@ type Report struct{ shared }
 
 // ReportInfo says what a report says as a whole.
 type ReportInfo struct {
-	StartNs, EndNs               uint64
-	AlarmLevel, Evidence         float64
+	StartNs, EndNs            uint64
+	AlarmLevel, Evidence      float64
 	Nodes, Incidents, Streams int
-	Judged                       bool // false: too little was seen, or the detector still learns
+	Judged                    bool // false: too little was seen, or the detector still learns
 }
 
 func (r *Report) c() *C.stg_report { return (*C.stg_report)(r.use()) }

@@ -174,10 +174,16 @@ func TestLedger(t *testing.T) {
 func TestNothingClosed(t *testing.T) {
 	var order []string
 	var mu sync.Mutex
+	for i := 0; i < 20; i++ { // what other tests left
+		runtime.GC()
+		time.Sleep(5 * time.Millisecond)
+	}
 	note := func(kind string) {
 		mu.Lock()
 		defer mu.Unlock()
-		order = append(order, kind)
+		if kind == "Reader" || kind == "Lane" || kind == "Ingest" {
+			order = append(order, kind)
+		}
 	}
 	freed.Store(&note)
 	defer freed.Store(nil)
@@ -462,15 +468,17 @@ func TestSameAsTheProgram(t *testing.T) {
 	if !bytes.Equal(data1, data2) {
 		t.Fatal("the model differs")
 	}
-	expected := run("watch", "--model", path, "--calls", file("attacks-a", "calls"), "--gauges", file("attacks-a", "gauges"))
-	var got []byte
-	none(t, Watch(ours, []string{file("attacks-a", "calls")}, []string{file("attacks-a", "gauges")}, MonitorOptions{},
-		func(line []byte) error {
+	for _, name := range []string{"attacks-a", "attacks-b"} {
+		calls, gauges := file(name, "calls"), file(name, "gauges")
+		expected := run("watch", "--model", path, "--calls", calls, "--gauges", gauges)
+		var got []byte
+		none(t, Watch(ours, []string{calls}, []string{gauges}, MonitorOptions{}, func(line []byte) error {
 			got = append(got, line...)
 			return nil
 		}))
-	if !bytes.Equal(got, expected) || bytes.Count(got, []byte("\n")) < 20 {
-		t.Fatal("the incidents differ")
+		if !bytes.Equal(got, expected) || bytes.Count(got, []byte("\n")) < 20 {
+			t.Fatal("the incidents in " + name + " differ")
+		}
 	}
 }
 

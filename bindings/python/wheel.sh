@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Makes the wheel: the package, the library, and the cJSON that the library needs.
-# usage: wheel.sh LIBRARY FOLDER      the wheel goes to FOLDER
+# usage: [PYTHON=python3] wheel.sh LIBRARY FOLDER      the wheel goes to FOLDER; PYTHON has pip, setuptools, wheel
 set -euo pipefail
 [ $# -eq 2 ] || { sed -n 's/^# //p' "$0" >&2; exit 2; }
 library=$(readlink -f "$1")
@@ -23,4 +23,4 @@ ldd "$library" | awk '$2 == "=>" && $1 !~ /^(libc|libm|libpthread|ld-linux.*)\.s
         [ ! -f "$copyright" ] || cp "$copyright" "$work/libstgraph/LICENSE.$name"
     done
 cd "$work"
-python3 -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$folder" .
+"${PYTHON:-python3}" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$folder" .

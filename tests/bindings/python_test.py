@@ -29,10 +29,10 @@ from libstgraph import _abi
 SECOND = 10**9
 WINDOW = 5 * SECOND
 START = 1_764_000_000 * SECOND
-NORMAL, ATTACKS = Path(RECORDINGS, "normal"), Path(RECORDINGS, "attacks-a")
+NORMAL = Path(RECORDINGS, "normal")
 
 
-def raises(kind, function, *args, **kwargs):
+def raises(kind, function, /, *args, **kwargs):
     try:
         function(*args, **kwargs)
     except kind as e:
@@ -314,23 +314,26 @@ def same_as_the_program():
     if not (NORMAL / "calls.jsonl.xz").exists():
         return "no recordings"
     calls, gauges = str(NORMAL / "calls.jsonl.xz"), str(NORMAL / "gauges.jsonl.xz")
-    a_calls, a_gauges = str(ATTACKS / "calls.jsonl.xz"), str(ATTACKS / "gauges.jsonl.xz")
+    old = locale.setlocale(locale.LC_NUMERIC)
+    try:
+        comma = locale.setlocale(locale.LC_NUMERIC, "de_DE.UTF-8")
+    except locale.Error:
+        comma = ""
     with tempfile.TemporaryDirectory() as d:
         theirs = Path(d, "theirs")
         program("learn", "--calls", calls, "--gauges", gauges, "--day", "600", "--out", str(theirs))
         ours = sg.learn(calls, gauges, day=600)
         assert ours.to_bytes() == theirs.read_bytes(), "the model differs"
-        expected = program("watch", "--model", str(theirs), "--calls", a_calls, "--gauges", a_gauges)
-        assert expected.count(b"\n") > 20
-        old = locale.setlocale(locale.LC_NUMERIC)
-        try:
-            comma = locale.setlocale(locale.LC_NUMERIC, "de_DE.UTF-8")
-        except locale.Error:
-            comma = ""
-        got = "".join(sg.watch(ours, a_calls, a_gauges)).encode("utf-8", "surrogateescape")
-        locale.setlocale(locale.LC_NUMERIC, old)
-        assert got == expected, "the incidents differ"
-        print(f"# {expected.count(10)} lines, {'decimal comma' if comma else 'de_DE.UTF-8 not installed'}")
+        for name in ("attacks-a", "attacks-b"):
+            files = [str(Path(RECORDINGS, name, kind + ".jsonl.xz")) for kind in ("calls", "gauges")]
+            expected = program("watch", "--model", str(theirs), "--calls", files[0], "--gauges", files[1])
+            assert expected.count(b"\n") > 20
+            got = "".join(sg.watch(ours, *files)).encode("utf-8", "surrogateescape")
+            assert got == expected, f"the incidents in {name} differ"
+            print(f"# {name}: {expected.count(10)} lines, "
+                  f"{'decimal comma' if comma else 'de_DE.UTF-8 not installed'}")
+    locale.setlocale(locale.LC_NUMERIC, old)
+    return None
 
 
 def monitor_in_hand():

@@ -5,10 +5,11 @@ set -eu
 cd "$(dirname "$0")/../.."
 dist=build/dist
 rm -rf "$dist" build/venv
+export PYTHON=/usr/bin/python3 # Debian's, for which setuptools and wheel were installed
 bindings/python/wheel.sh build/lib/libstgraph.so.0 "$dist"
 wheels=("$dist"/libstgraph-*-py3-none-*.whl)
 [ ${#wheels[@]} -eq 1 ] && [ -f "${wheels[0]}" ] || { ls "$dist"; echo "no wheel, or another tag"; exit 1; }
-python3 -m venv build/venv
+"$PYTHON" -m venv build/venv
 build/venv/bin/pip install --quiet "${wheels[0]}"
 cd build/venv # not where the sources are
 env -u STGRAPH_LIBRARY -u PYTHONPATH bin/python - ../../examples/data <<'EOF'
@@ -16,7 +17,10 @@ import sys
 from pathlib import Path
 import libstgraph as sg
 from libstgraph import _abi
-assert Path(_abi._path()).parent == Path(sg.__file__).parent, _abi._path()
+inside = Path(sg.__file__).parent
+assert Path(_abi._path()).parent == inside, _abi._path()
+maps = Path("/proc/self/maps").read_text()
+assert str(inside / "libcjson.so.1") in maps, "the system's cJSON was taken"
 calls = Path(sys.argv[1], "normal", "calls.jsonl.xz")
 model = sg.learn(calls, kind="persistence", day=600)
 lines = list(sg.watch(model, Path(sys.argv[1], "attacks-a", "calls.jsonl.xz")))
