@@ -198,6 +198,18 @@ static bool more_windows(report_data *d)
     return true;
 }
 
+/* The window's values of one kind, in the order of the graph at hand; mean may be NULL. */
+static void take_values(entities *e, size_t w, uint32_t count, const double *seen, const double *mean)
+{
+    for (size_t i = 0; i < e->count; i++)
+        e->item[i].seen[w] = e->item[i].forecast[w] = NAN;
+    for (uint32_t i = 0; i < count; i++) {
+        entity *at = &e->item[e->map[i]];
+        at->seen[w] = seen ? (float)seen[i] : NAN;
+        at->forecast[w] = mean ? (float)mean[i] : NAN;
+    }
+}
+
 bool report_data_window(report_data *d, const stg_graph *g, const stg_forecast *fc, double evidence,
                         double alarm_level)
 {
@@ -213,19 +225,10 @@ bool report_data_window(report_data *d, const stg_graph *g, const stg_forecast *
     const size_t w = d->windows++;
     d->start_ns[w] = info.start_ns;
     d->evidence[w] = (float)log10(fmax(evidence, 1) / fmax(alarm_level, 1));
-    for (uint32_t k = 0; k < 2; k++) {
-        entities *e = &d->kind[k];
-        const double *seen = stg_graph_column(g, k, "calls", 5);
-        const double *mean = known ? stg_forecast_mean(fc, k, "calls", 5, step) : NULL;
-        for (size_t i = 0; i < e->count; i++)
-            e->item[i].seen[w] = e->item[i].forecast[w] = NAN;
-        const uint32_t count = k == STG_NODE ? info.nodes : info.edges;
-        for (uint32_t i = 0; i < count; i++) {
-            entity *at = &e->item[e->map[i]];
-            at->seen[w] = seen ? (float)seen[i] : NAN;
-            at->forecast[w] = mean ? (float)mean[i] : NAN;
-        }
-    }
+    for (uint32_t k = 0; k < 2; k++)
+        take_values(&d->kind[k], w, k == STG_NODE ? info.nodes : info.edges,
+                    stg_graph_column(g, k, "calls", 5),
+                    known ? stg_forecast_mean(fc, k, "calls", 5, step) : NULL);
     return true;
 }
 

@@ -8,7 +8,11 @@ rm -rf "$dist" build/venv
 export PYTHON=/usr/bin/python3 # Debian's, for which setuptools and wheel were installed
 bindings/python/wheel.sh build/lib/libstgraph.so.0 "$dist"
 wheels=("$dist"/libstgraph-*-py3-none-*.whl)
-[ ${#wheels[@]} -eq 1 ] && [ -f "${wheels[0]}" ] || { ls "$dist"; echo "no wheel, or another tag"; exit 1; }
+if [ ${#wheels[@]} -ne 1 ] || [ ! -f "${wheels[0]}" ]; then
+    ls "$dist"
+    echo "no wheel, or another tag"
+    exit 1
+fi
 "$PYTHON" -m venv build/venv
 build/venv/bin/pip install --quiet "${wheels[0]}"
 cd build/venv # not where the sources are

@@ -102,7 +102,8 @@ def recording(browser, work):
         attacks / "gauges.jsonl.xz", "--out", page, "--title", "Shop & <friends>")
     assert page.stat().st_size < 5_000_000, page.stat().st_size
     browser.open(page)
-    took = browser.js("const t = performance.getEntriesByType('navigation')[0]; return t.loadEventEnd - t.startTime")
+    took = browser.js("const t = performance.getEntriesByType('navigation')[0];"
+                      " return t.loadEventEnd - t.startTime")
     print(f"# {page.stat().st_size} bytes, open in {took:.0f} ms")
     assert took < 2000, took
     assert browser.js("return document.title") == "Shop & <friends>"
@@ -114,7 +115,8 @@ def recording(browser, work):
     assert first[0] > 0 and "Likeliest causes" in first[1], first
     browser.click("#list button:nth-child(2)")
     second = browser.js("return [state.window, document.querySelector('#detail').textContent,"
-                        " document.querySelectorAll('.member').length, document.querySelectorAll('.dim').length]")
+                        " document.querySelectorAll('.member').length,"
+                        " document.querySelectorAll('.dim').length]")
     assert second[0] > first[0] and second[1] != first[1] and second[2] > 1 and second[3] > 1, second
     (FOLDER / "report.png").write_bytes(browser.screenshot())
     browser.click("#list button:nth-child(2)")
@@ -138,8 +140,8 @@ def recording(browser, work):
     quiet(browser)
 
 
-HOSTILE = ["</script><script>window.broken=1</script>", "<img src=x onerror=window.broken=1>", "a\u202eb\u2028c",
-           "\"'`${1}\\", "<!--", "n" * 250, "]]>&amp;&lt;", "caf\u00e9 \U0001f600"]
+HOSTILE = ["</script><script>window.broken=1</script>", "<img src=x onerror=window.broken=1>",
+           "a\u202eb\u2028c", "\"'`${1}\\", "<!--", "n" * 250, "]]>&amp;&lt;", "caf\u00e9 \U0001f600"]
 
 
 def hostile_names(browser, work):
@@ -150,8 +152,9 @@ def hostile_names(browser, work):
                 burst = 12 if 1000 < second < 1100 and i == 0 else 1 + (second * 7 + i) % 3
                 for _ in range(burst):
                     out.write(json.dumps({
-                        "end_ns": (START + second) * 10**9 + i, "dst": name, "route": "GET /" + HOSTILE[-1 - i][:200],
-                        "status": 200, "duration_us": 1000, "side": "server"}) + "\n")
+                        "end_ns": (START + second) * 10**9 + i, "dst": name, "status": 200,
+                        "route": "GET /" + HOSTILE[-1 - i][:200], "duration_us": 1000,
+                        "side": "server"}) + "\n")
         out.write(json.dumps({"end_ns": (START + 1200) * 10**9, "dst": "x" * 10_000, "status": 200}) + "\n")
     model, page = work / "hostile-model", work / "hostile.html"
     run("learn", "--calls", calls, "--kind", "seasonal", "--day", 600, "--out", model)
@@ -162,7 +165,8 @@ def hostile_names(browser, work):
     assert browser.js("return window.broken === undefined && document.querySelectorAll('img').length === 0")
     names = browser.js("return data.nodes.map(n => n.name[0])")
     assert set(HOSTILE) <= set(names), set(HOSTILE) - set(names)
-    shown = browser.js("return [...document.querySelectorAll('.node')].map(n => n.getAttribute('aria-label'))")
+    shown = browser.js("return [...document.querySelectorAll('.node')]"
+                       ".map(n => n.getAttribute('aria-label'))")
     assert set(HOSTILE) <= set(shown)
     assert browser.js("return document.title") == HOSTILE[0]
     quiet(browser)
@@ -170,8 +174,8 @@ def hostile_names(browser, work):
 
 def nothing_in_it(browser, work):
     calls = work / "two.jsonl"
-    calls.write_text("".join(json.dumps({"end_ns": (START + s) * 10**9 + 1, "dst": "web", "status": 200}) + "\n"
-                             for s in (0, 5, 6)))
+    line = '{"end_ns":%d000000001,"dst":"web","status":200}\n'
+    calls.write_text("".join(line % (START + s) for s in (0, 5, 6)))
     run("report", "--model", work / "model", "--calls", calls, "--out", work / "two.html")
     browser.open(work / "two.html")
     assert "None." in browser.js("return $('list').textContent")
