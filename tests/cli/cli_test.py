@@ -33,7 +33,7 @@ def run(*args, stdin=None, env=None):
 def usage_and_mistakes(tmp):
     r = run()
     check("no command: usage on standard error, exit 2", r.returncode == 2 and "Usage:" in r.stderr)
-    for command in ("learn", "watch", "graph", "inspect", "eval"):
+    for command in ("learn", "watch", "report", "graph", "inspect", "eval"):
         r = run(command, "--help")
         check(f"{command} --help", r.returncode == 0 and r.stdout.startswith("Usage: stgraph " + command))
         r = run(command, "--no-such-option")
@@ -114,6 +114,27 @@ def graph(tmp):
     check("graph: no such window, exit 1", r.returncode == 1 and "no calls at" in r.stderr, r.stderr)
 
 
+def report(tmp, model):
+    page = tmp + "/page.html"
+    files = ("--calls", tmp + "/attack/calls.jsonl", "--gauges", tmp + "/attack/gauges.jsonl")
+    r = run("report", "--model", model, *files, "--out", page, "--title", "a <b> & c")
+    check("report", r.returncode == 0 and "windows" in r.stderr, r.stderr)
+    with open(page, encoding="utf-8") as f:
+        text = f.read()
+    check("report: the title is escaped", "<title>a &lt;b> &amp; c</title>" in text)
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    windows = len(data["start_ms"])
+    series = [e[k] for e in data["nodes"] + data["edges"] for k in ("seen", "forecast")]
+    check("report: all series have one value a window", windows > 10 and len(series) > 4 and
+          all(len(s) == windows for s in series) and len(data["evidence"]) == windows)
+    watched = run("watch", "--model", model, *files).stdout.splitlines()
+    check("report: the events of watch", data["events"] == [json.loads(line) for line in watched])
+    outside = [e["seen"] for e in data["edges"] if e["name"][0] == "external"]
+    check("report: calls are counted", sum(v or 0 for s in outside for v in s) > 100)
+    r = run("report", "--model", model, *files, "--out", tmp + "/none/page.html")
+    check("report: a folder that is not there, exit 1", r.returncode == 1 and "none" in r.stderr)
+
+
 def evaluate(tmp, model, other):
     args = ("eval", "recording", tmp + "/attack", "--model", model, "--compare", "other=" + other)
     r = run(*args)
@@ -141,6 +162,7 @@ def main():
         meta = json.loads(run("inspect", "--json", slow).stdout)["metadata"]
         check("learn --lead: the monitor will judge as was calibrated", meta.get("score/lead") == "3", meta)
         watch(tmp, model)
+        report(tmp, model)
         graph(tmp)
         evaluate(tmp, model, net)
     print(f"1..{count}")
