@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Tries the tree on bare machines: bare.sh [quickstart|tests]...   (nothing named: both, as far as
+# Tries the tree on bare machines: bare.sh [quickstart|tests|packages]...   (nothing named: both, as far as
 # they are there). Each gets its own Debian 12 from debootstrap, a clone of what is committed, and
 # nothing else. Needs root, debootstrap and the package mirror that this machine uses; takes minutes.
 # Log and times are in build/log/bare-*.log. Exit code 77: cannot be tried here.
@@ -84,7 +84,7 @@ failed=0
 try() {
     local name=$1 script=$2 begin=$SECONDS status
     : >"$logs/bare-$name.log"
-    if [ ! -e "$script" ]; then
+    if [ ! -e "${script%% *}" ]; then
         echo "bare $name: $script is not there"
         failed=1
         return
@@ -95,15 +95,25 @@ try() {
     [ $status -eq 0 ] || { failed=1; tail -n 30 "$logs/bare-$name.log"; }
 }
 
+# Packages are built in one root and installed in another.
+packages() {
+    try packages-build "tests/install/packages.sh build"
+    [ -d "$work/packages-build/packages" ] || return
+    mkdir "$work/base/packages"
+    cp "$work/packages-build"/packages/*.deb "$work/base/packages"
+    try packages-try "tests/install/packages.sh try"
+}
+
 git diff --quiet HEAD || echo "note: changes that are not committed are not tried"
 base || exit 1
 echo "bare: debootstrap took $SECONDS s"
-for what in "${@:-quickstart tests}"; do
+for what in "${@:-quickstart tests packages}"; do
     for name in $what; do
         case $name in
         quickstart) try quickstart examples/quickstart.sh ;;
         tests) try tests tests/run.sh ;;
-        *) echo "usage: tests/bare.sh [quickstart|tests]..." >&2; exit 2 ;;
+        packages) packages ;;
+        *) echo "usage: tests/bare.sh [quickstart|tests|packages]..." >&2; exit 2 ;;
         esac
     done
 done
