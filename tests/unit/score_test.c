@@ -215,6 +215,77 @@ START_TEST(a_crowd_is_benign_and_hides_no_attack)
 }
 END_TEST
 
+/* An incident is open, or just closed, where everything passes; another attack through another door has a
+ * line of its own, and keeps it. */
+START_TEST(second_attack_has_its_own_incident)
+{
+    static sim s;
+    stg_ctx *ctx = test_ctx(NULL);
+    stg_detector *det = trained(&s, ctx, 14, 12);
+    calm(&s, det, 60);
+    sim_event *first = sim_add(&s, STG_CLASS_HTTP_FLOOD, P_SEARCH, 4, 5, 60);
+    sim_event *second = sim_add(&s, STG_CLASS_CRED_STUFFING, P_LOGIN, 5, 35, 24);
+    first->clients = second->clients = 12;
+    uint64_t search = 0;
+    uint64_t auth = 0;
+    while (s.window < first->to) {
+        const uint32_t w = s.window;
+        const stg_report *r = step(&s, det);
+        stg_incident_info inc = {.size = sizeof inc};
+        for (uint32_t i = 0; stg_report_incident(r, i, &inc) == STG_OK; i++) {
+            if (inc.state == STG_INCIDENT_OPEN && w < second->from && names_target(r, i, "search"))
+                search = inc.id;
+            if (inc.state == STG_INCIDENT_OPEN && w >= second->from && names_target(r, i, "auth"))
+                auth = inc.id;
+            if (inc.id == search && w > second->from + 6)
+                ck_assert_msg(names_target(r, i, "search"), "the first one speaks of something else");
+        }
+        stg_unref(r);
+    }
+    ck_assert_msg(search != 0, "the first attack was not found");
+    ck_assert_msg(auth != 0 && auth != search, "the second attack went into the first");
+    stg_detector_destroy(det);
+    sim_free(&s);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
+/* The same attack after a short pause comes back under its number. */
+START_TEST(the_same_attack_comes_back)
+{
+    static sim s;
+    stg_ctx *ctx = test_ctx(NULL);
+    stg_detector *det = trained(&s, ctx, 15, 12);
+    calm(&s, det, 60);
+    sim_add(&s, STG_CLASS_HTTP_FLOOD, P_SEARCH, 6, 5, 20)->clients = 12;
+    sim_event *again = sim_add(&s, STG_CLASS_HTTP_FLOOD, P_SEARCH, 6, 40, 20);
+    again->clients = 12;
+    uint64_t id = 0;
+    int opened = 0;
+    bool closed = false;
+    while (s.window < again->to) {
+        const stg_report *r = step(&s, det);
+        stg_incident_info inc = {.size = sizeof inc};
+        for (uint32_t i = 0; stg_report_incident(r, i, &inc) == STG_OK; i++) {
+            if (!names_target(r, i, "search"))
+                continue;
+            closed |= inc.id == id && inc.state == STG_INCIDENT_CLOSE;
+            if (inc.state != STG_INCIDENT_OPEN)
+                continue;
+            ck_assert_msg(id == 0 || inc.id == id, "another number");
+            id = inc.id;
+            opened++;
+        }
+        stg_unref(r);
+    }
+    ck_assert(closed);
+    ck_assert_int_eq(opened, 2);
+    stg_detector_destroy(det);
+    sim_free(&s);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
 /* Two detectors from one calibration, one of them through a file, see the same for long. */
 START_TEST(stored_and_same)
 {
@@ -609,7 +680,8 @@ START_TEST(starts_at_another_time)
 END_TEST
 
 TEST_SUITE("score", promise_is_kept, attacks_are_found_located_and_named,
-           a_crowd_is_benign_and_hides_no_attack, stored_and_same, no_allocation_after_warm_up,
+           a_crowd_is_benign_and_hides_no_attack, second_attack_has_its_own_incident,
+           the_same_attack_comes_back, stored_and_same, no_allocation_after_warm_up,
            failing_memory, scored_again, hostile_bundle, rules,
            forecast_of_another_window, missing_is_not_zero,
            starts_at_another_time)
