@@ -172,6 +172,31 @@ STG_API int32_t stg_bundle_describe(const stg_bundle *bundle, char *buf, size_t 
 /** Frees a bundle; NULL is allowed. @since 0.1 */
 STG_API void stg_bundle_destroy(stg_bundle *bundle);
 
+/**
+ * Puts all that a stg_monitor, stg_ingest, stg_session, stg_detector, stg_planner or stg_trainer is in
+ * the middle of into the bundle, in place of what an object of this type saved there before: known
+ * names, the last windows, levels and evidence, open incidents, live actions, forecasts not judged
+ * yet, events not taken yet, windows learnt and not fitted. Names are the identity, so ids may differ
+ * in the process that restores. It goes under "state/" and leaves model and calibration in the same
+ * bundle alone. Not in it: lanes, calls of windows that are not closed, counts of the ledger.
+ * Errors: E_INVALID (another object), E_STATE (a monitor whose tick failed and waits to be repeated),
+ * E_NOMEM, E_FORK; the bundle then has no state of this type. Ownership: nothing is kept.
+ * Threads: as a const call of the object. @since 0.1
+ */
+STG_API int32_t stg_state_save(const void *object, stg_bundle *bundle, stg_error *err);
+
+/**
+ * Takes the state that an object of the same type saved, in place of the own one; what comes next is
+ * then, to the last bit, what would have come without the restart. Options and model stay those the
+ * object was made with; the model must be the one that the state was saved with. An ingest (and a
+ * monitor with it) must have no lanes and no windows yet.
+ * Errors: E_INVALID (another object), E_NOTFOUND (the bundle has no state of this type), E_VERSION,
+ * E_FORMAT, E_MISMATCH (other model, window, columns or sketch key), E_STATE (an ingest in use),
+ * E_LIMIT (more than the options allow), E_NOMEM, E_FORK; the object is then as it was before.
+ * @since 0.1
+ */
+STG_API int32_t stg_state_restore(void *object, const stg_bundle *bundle, stg_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -223,7 +223,8 @@ STG_API void stg_lane_beat(stg_lane *lane, uint64_t now_ns);
 
 /**
  * Puts the set of known client groups into the bundle, under "ingest/" (it replaces what is there):
- * the networks seen in the last seven days of call time, as a filter that names nobody.
+ * the networks seen in the last seven days of call time, as a filter that names nobody. This is what a
+ * model file carries from learning; a running ingest is saved by stg_state_save().
  * Errors: E_NOMEM, E_FORK. @since 0.1
  */
 STG_API int32_t stg_ingest_store(const stg_ingest *in, stg_bundle *bundle);

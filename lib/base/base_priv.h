@@ -112,6 +112,34 @@ stg__object *stg__pool_take(stg__pool *pool); /* one reference; NULL: out of mem
 stg_ctx *stg__pool_ctx(const stg__pool *pool);
 void stg__pool_destroy(stg__pool *pool); /* objects that are out live on */
 
+/* --- handles with a state --------------------------------------------------------------------- */
+
+#define STG_HANDLE_MAGIC 0x53544831u /* "STH1" */
+
+/*
+ * How a kind of handle saves what it is in the middle of, and takes it back: it is loaded into a twin,
+ * a new object with the same options, and only when all of it was good do the two change places. What
+ * is made of several parts loads all twins before it lets any take over.
+ */
+typedef struct stg__state_type {
+    const char *prefix; /* of all its tensors and metadata in a bundle: "state/.../" */
+    uint32_t version;
+    int32_t (*save)(const void *object, stg_bundle *bundle, stg_error *err);
+    int32_t (*load)(const void *object, const stg_bundle *bundle, void **twin, stg_error *err);
+    void (*swap)(void *object, void *twin); /* cannot fail */
+    void (*destroy)(void *twin);
+} stg__state_type;
+
+typedef struct stg__handle { /* first member of these handles */
+    uint32_t magic; /* a wrong pointer gives an error, not a crash */
+    const stg__state_type *type;
+} stg__handle;
+
+void stg__handle_init(stg__handle *handle, const stg__state_type *type);
+/* The two halves of stg_state_restore(). */
+int32_t stg__state_load(const void *object, const stg_bundle *bundle, void **twin, stg_error *err);
+void stg__state_swap(void *object, void *twin);
+
 /* --- hashes, random numbers ------------------------------------------------------------------- */
 
 uint64_t stg__siphash(const uint64_t key[2], const void *data, size_t len); /* SipHash-2-4 */
@@ -203,5 +231,29 @@ int32_t stg__bundle_put_names(stg_bundle *bundle, const char *name, uint32_t cou
                               const void *from);
 int32_t stg__bundle_get_names(const stg_bundle *bundle, const char *name, stg__names *into,
                               stg_error *err);
+
+/* The same under a prefix, for saved state; cols 0 means one dimension. */
+#define STG__KEY_MAX 160
+const char *stg__key(char out[STG__KEY_MAX], const char *prefix, const char *name);
+int32_t stg__put(stg_bundle *bundle, const char *prefix, const char *name, uint32_t dtype,
+                 uint64_t rows, uint64_t cols, const void *data);
+int32_t stg__get(const stg_bundle *bundle, const char *prefix, const char *name, uint32_t dtype,
+                 uint64_t rows, uint64_t cols, const stg__tensor **out, stg_error *err);
+int32_t stg__put_number(stg_bundle *bundle, const char *prefix, const char *name, uint64_t value);
+/* Errors: E_FORMAT when it is missing, no number, or beyond most. */
+int32_t stg__get_number(const stg_bundle *bundle, const char *prefix, const char *name,
+                        uint64_t most, uint64_t *value, stg_error *err);
+typedef struct stg__number {
+    const char *name;
+    uint64_t value;
+} stg__number;
+int32_t stg__put_numbers(stg_bundle *bundle, const char *prefix, const stg__number *number,
+                         uint32_t count);
+int32_t stg__put_names(stg_bundle *bundle, const char *prefix, const char *name,
+                       const stg__names *names);
+int32_t stg__get_names(const stg_bundle *bundle, const char *prefix, const char *name,
+                       stg__names *into, stg_error *err);
+/* Of the tensors under a prefix: tells whether a state goes with a model. */
+uint64_t stg__digest(const stg_bundle *bundle, const char *prefix);
 
 #endif

@@ -225,19 +225,20 @@ int32_t stg_graph_builder_edge(stg_graph_builder *b, uint32_t src, uint32_t dst,
     if (!b || !index || (!route && len) || len > STG_NAME_MAX ||
         src >= stg__names_count(b->nodes) || dst >= stg__names_count(b->nodes))
         return STG_E_INVALID;
-    const uint32_t known_routes = stg__names_count(b->routes);
-    edge_key key = {src, dst, 0};
-    STG_RETURN_IF_ERROR(stg__names_add(b->routes, route ? route : "", len, &key.route));
-    if (key.route == known_routes)
-        topology_is_new(b);
-    const uint32_t slot = edge_slot(b, b->table, b->slots, &key);
-    if (b->table[slot]) {
-        *index = b->table[slot] - 1;
-        return STG_OK;
+    const char *name = route ? route : "";
+    edge_key key = {src, dst, stg__names_find(b->routes, name, len)};
+    if (key.route != UINT32_MAX) {
+        const uint32_t slot = edge_slot(b, b->table, b->slots, &key);
+        if (b->table[slot]) {
+            *index = b->table[slot] - 1;
+            return STG_OK;
+        }
     }
     if (b->edge_count >= b->max_edges)
         return STG_E_LIMIT;
     STG_RETURN_IF_ERROR(edge_room(b));
+    if (key.route == UINT32_MAX) /* last: there is no route without an edge, but "" */
+        STG_RETURN_IF_ERROR(stg__names_add(b->routes, name, len, &key.route));
     topology_is_new(b);
     b->edges[b->edge_count] = key;
     b->table[edge_slot(b, b->table, b->slots, &key)] = b->edge_count + 1;
@@ -365,7 +366,7 @@ static void order_edges(const stg_graph_builder *b, stg__topology *t, const uint
         t->route[i] = rows[i][2];
         edge_rank[rows[i][3]] = i;
     }
-    stg__topology_index(t);
+    stg__topology_finish(t);
 }
 
 static size_t text_bytes(const stg__names *names)

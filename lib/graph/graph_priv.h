@@ -17,7 +17,7 @@ typedef struct stg__topology stg__topology;
 struct stg__topology {
     atomic_uint refs;
     stg_ctx *ctx;
-    uint64_t id; /* unique in the process */
+    uint64_t id; /* of the content, for one context; never 0 */
     uint32_t nodes;
     uint32_t edges;
     uint32_t routes;
@@ -47,6 +47,12 @@ uint32_t stg__topology_edge(const stg__topology *t, uint32_t src, uint32_t dst, 
  */
 void stg__topology_map(const stg__topology *from, const stg__topology *to, uint32_t *node_map,
                        uint32_t *edge_map);
+
+/* Names and edges in a bundle. Read back they come as a graph without columns, which has the
+ * topology: equal in all indices, or E_FORMAT. */
+int32_t stg__topology_put(const stg__topology *t, stg_bundle *bundle, const char *prefix);
+int32_t stg__topology_get(const stg_graph **out, stg_ctx *ctx, const stg_bundle *bundle,
+                          const char *prefix, stg_error *err);
 
 struct stg_graph {
     stg__object object;

@@ -7,8 +7,6 @@
 
 #include "topology_priv.h"
 
-static atomic_uint_fast64_t next_id = 1; /* ids only have to differ within the process */
-
 stg__topology *stg__topology_ref(stg__topology *t)
 {
     if (t)
@@ -44,7 +42,6 @@ stg__topology *stg__topology_new(stg_ctx *ctx, uint32_t nodes, uint32_t edges, u
         return NULL;
     atomic_init(&t->refs, 1);
     t->ctx = stg__ctx_ref(ctx);
-    t->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
     t->nodes = nodes;
     t->edges = edges;
     t->routes = routes;
@@ -66,8 +63,40 @@ stg__topology *stg__topology_new(stg_ctx *ctx, uint32_t nodes, uint32_t edges, u
     return NULL;
 }
 
-void stg__topology_index(stg__topology *t)
+static uint64_t hash_names(const stg__topology *t, uint64_t h, const char *const *name,
+                           const uint32_t *len, uint32_t count)
 {
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t part[2] = {h, stg__siphash(t->ctx->table_key, name[i], len[i])};
+        h = stg__siphash(t->ctx->table_key, part, sizeof part);
+    }
+    return h;
+}
+
+static uint64_t hash_indices(const stg__topology *t, uint64_t h, const uint32_t *index)
+{
+    const uint64_t part[2] = {
+        h, stg__siphash(t->ctx->table_key, index, t->edges * sizeof *index)};
+    return stg__siphash(t->ctx->table_key, part, sizeof part);
+}
+
+/* The same names and edges give the same id, whoever made them: what was restored after a restart
+ * lines up with what comes next. The key is secret, so nobody outside can make two that collide. */
+static uint64_t content_id(const stg__topology *t)
+{
+    const uint32_t sizes[3] = {t->nodes, t->edges, t->routes};
+    uint64_t h = stg__siphash(t->ctx->table_key, sizes, sizeof sizes);
+    h = hash_names(t, h, t->node_name, t->node_len, t->nodes);
+    h = hash_names(t, h, t->route_name, t->route_len, t->routes);
+    h = hash_indices(t, h, t->src);
+    h = hash_indices(t, h, t->dst);
+    h = hash_indices(t, h, t->route);
+    return h ? h : 1; /* 0 stands for none */
+}
+
+void stg__topology_finish(stg__topology *t)
+{
+    t->id = content_id(t);
     for (uint32_t e = 0; e < t->edges; e++) {
         t->out_ptr[t->src[e] + 1]++;
         t->in_ptr[t->dst[e] + 1]++;

@@ -8,8 +8,8 @@
 /* Arrays of these sizes, all zero, and text bytes for the names. */
 stg__topology *stg__topology_new(stg_ctx *ctx, uint32_t nodes, uint32_t edges, uint32_t routes,
                                  size_t text);
-/* Fills out_ptr, in_ptr and in_edge from the sorted edges. */
-void stg__topology_index(stg__topology *t);
+/* When names and sorted edges are in: the id, and out_ptr, in_ptr, in_edge. */
+void stg__topology_finish(stg__topology *t);
 
 /* Column names of one builder; append-only and shared, readers know how many were there. */
 typedef struct stg__schema {

@@ -59,7 +59,7 @@ void stg__edges_free(stg_ingest *in)
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-static int32_t node_add(stg_ingest *in, const char *name, size_t len, uint32_t *id)
+int32_t stg__node_add(stg_ingest *in, const char *name, size_t len, uint32_t *id)
 {
     /* The builder first: if the second step fails, trying again finds the same id there. */
     STG_RETURN_IF_ERROR(stg_graph_builder_node(in->builder, name, len, id));
@@ -72,9 +72,9 @@ int32_t stg__node_id(stg_ingest *in, const char *name, size_t len, uint32_t *id)
     if (*id != STG__NONE)
         return STG_OK;
     if (stg__names_count(in->node_names) < in->max_nodes)
-        return node_add(in, name, len, id);
+        return stg__node_add(in, name, len, id);
     if (in->other_node == STG__NONE)
-        STG_RETURN_IF_ERROR(node_add(in, OTHER, sizeof OTHER - 1, &in->other_node));
+        STG_RETURN_IF_ERROR(stg__node_add(in, OTHER, sizeof OTHER - 1, &in->other_node));
     *id = in->other_node;
     return STG_OK;
 }
@@ -182,7 +182,7 @@ static int32_t edge_place(stg_ingest *in, stg_call *c, uint64_t hash, uint32_t *
         if (level == 1)
             STG_RETURN_IF_ERROR(other_route(in, &c->route));
         if (level == 2 && in->other_node == STG__NONE)
-            STG_RETURN_IF_ERROR(node_add(in, OTHER, sizeof OTHER - 1, &in->other_node));
+            STG_RETURN_IF_ERROR(stg__node_add(in, OTHER, sizeof OTHER - 1, &in->other_node));
         if (level == 2)
             c->src = in->other_node;
         if (level) {

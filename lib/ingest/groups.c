@@ -86,6 +86,9 @@ void stg__groups_age(stg_ingest *in, uint64_t time_ns)
     stg__groups *g = &in->groups;
     const uint64_t generation = time_ns / GENERATION_NS;
     uint64_t steps = g->started && generation > g->generation ? generation - g->generation : 0;
+    if (g->resumed && steps > 1)
+        steps = 0;
+    g->resumed = false;
     if (!g->started || generation > g->generation)
         g->generation = generation;
     g->started = true;
@@ -118,11 +121,50 @@ void stg__groups_close(stg_ingest *in, uint32_t parity)
 /* --- saved state ------------------------------------------------------------------------------ */
 
 #define VERSION 1u
+#define FILE_PREFIX "ingest/" /* of a model file */
 
 /* Tells whether stored group hashes were made with the key of this context. */
 static uint64_t key_id(const stg_ctx *ctx)
 {
     return stg__siphash(ctx->sketch_key, "ingest/groups", 13);
+}
+
+int32_t stg__groups_put(const stg_ingest *in, stg_bundle *bundle, const char *prefix)
+{
+    const stg__groups *g = &in->groups;
+    uint64_t *all = (uint64_t *)stg__alloc(in->ctx, STG__GENERATIONS * BYTES);
+    if (!all)
+        return STG_E_NOMEM;
+    for (uint32_t i = 0; i < STG__GENERATIONS; i++)
+        memcpy(all + (size_t)i * STG__GROUP_WORDS, g->known[i], BYTES);
+    const int32_t status =
+        stg__put(bundle, prefix, "groups", STG__U64, STG__GENERATIONS, STG__GROUP_WORDS, all);
+    stg__free(in->ctx, all);
+    return status == STG_OK ? stg__put_number(bundle, prefix, "key", key_id(in->ctx)) : status;
+}
+
+int32_t stg__groups_get(stg_ingest *in, const stg_bundle *bundle, const char *prefix,
+                        stg_error *err)
+{
+    uint64_t value = 0;
+    STG_RETURN_IF_ERROR(stg__get_number(bundle, prefix, "key", UINT64_MAX, &value, err));
+    if (value != key_id(in->ctx))
+        return stg__fail(err, STG_E_MISMATCH,
+                         "known client groups were hashed with another sketch key");
+    const stg__tensor *t;
+    STG_RETURN_IF_ERROR(stg__get(bundle, prefix, "groups", STG__U64, STG__GENERATIONS,
+                                 STG__GROUP_WORDS, &t, err));
+    stg__groups *g = &in->groups;
+    for (uint32_t i = 0; i < STG__GENERATIONS; i++)
+        memcpy(g->known[i], (const uint64_t *)t->data + (size_t)i * STG__GROUP_WORDS, BYTES);
+    g->started = false; /* time in between was seen by nobody: nothing grows old in it */
+    return STG_OK;
+}
+
+void stg__groups_resume(stg_ingest *in, uint64_t time_ns)
+{
+    in->groups.generation = time_ns / GENERATION_NS;
+    in->groups.started = in->groups.resumed = true;
 }
 
 int32_t stg_ingest_store(const stg_ingest *in, stg_bundle *bundle)
@@ -131,22 +173,12 @@ int32_t stg_ingest_store(const stg_ingest *in, stg_bundle *bundle)
         return STG_E_INVALID;
     if (stg__ctx_forked(in->ctx))
         return STG_E_FORK;
-    const stg__groups *g = &in->groups;
-    const uint64_t shape[2] = {STG__GENERATIONS, STG__GROUP_WORDS};
-    uint64_t *all = (uint64_t *)stg__alloc(in->ctx, STG__GENERATIONS * BYTES);
-    if (!all)
-        return STG_E_NOMEM;
-    for (uint32_t i = 0; i < STG__GENERATIONS; i++)
-        memcpy(all + (size_t)i * STG__GROUP_WORDS, g->known[i], BYTES);
-    stg__bundle_drop(bundle, "ingest/");
-    int32_t status = stg__bundle_put(bundle, "ingest/groups", STG__U64, 2, shape, all);
-    stg__free(in->ctx, all);
+    stg__bundle_drop(bundle, FILE_PREFIX);
+    int32_t status = stg__groups_put(in, bundle, FILE_PREFIX);
     if (status == STG_OK)
-        status = stg__bundle_set_meta_u64(bundle, "ingest/version", VERSION);
-    if (status == STG_OK)
-        status = stg__bundle_set_meta_u64(bundle, "ingest/key", key_id(in->ctx));
+        status = stg__put_number(bundle, FILE_PREFIX, "version", VERSION);
     if (status != STG_OK)
-        stg__bundle_drop(bundle, "ingest/");
+        stg__bundle_drop(bundle, FILE_PREFIX);
     return status;
 }
 
@@ -157,20 +189,10 @@ int32_t stg_ingest_restore(stg_ingest *in, const stg_bundle *bundle, stg_error *
     if (stg__ctx_forked(in->ctx))
         return stg__fail(err, STG_E_FORK, "ingest used in a child process");
     uint64_t value = 0;
-    if (stg__bundle_meta_u64(bundle, "ingest/version", &value) != STG_OK)
+    if (stg__bundle_meta_u64(bundle, FILE_PREFIX "version", &value) != STG_OK)
         return stg__fail(err, STG_E_NOTFOUND, "the bundle has no known client groups");
     if (value != VERSION)
         return stg__fail(err, STG_E_VERSION, "known client groups of version %llu, not %u",
                          (unsigned long long)value, VERSION);
-    if (stg__bundle_meta_u64(bundle, "ingest/key", &value) != STG_OK || value != key_id(in->ctx))
-        return stg__fail(err, STG_E_MISMATCH,
-                         "known client groups were hashed with another sketch key");
-    const uint64_t shape[2] = {STG__GENERATIONS, STG__GROUP_WORDS};
-    const stg__tensor *t;
-    STG_RETURN_IF_ERROR(stg__bundle_get(bundle, "ingest/groups", STG__U64, 2, shape, &t, err));
-    stg__groups *g = &in->groups;
-    for (uint32_t i = 0; i < STG__GENERATIONS; i++)
-        memcpy(g->known[i], (const uint64_t *)t->data + (size_t)i * STG__GROUP_WORDS, BYTES);
-    g->started = false; /* time in between was seen by nobody: nothing grows old in it */
-    return STG_OK;
+    return stg__groups_get(in, bundle, FILE_PREFIX, err);
 }

@@ -61,6 +61,7 @@ int32_t stg_ingest_create(stg_ingest **out, stg_ctx *ctx, const stg_ingest_opts 
     stg_ingest *in = (stg_ingest *)stg__alloc_aligned(ctx, 1, sizeof *in);
     if (!in)
         return STG_E_NOMEM;
+    stg__handle_init(&in->handle, &stg__ingest_state);
     in->ctx = stg__ctx_ref(ctx);
     uint32_t max_edges = 0;
     int32_t status = read_opts(in, opts, &max_edges);

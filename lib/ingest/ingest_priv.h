@@ -143,6 +143,7 @@ typedef struct stg__groups {
     uint64_t *pending[2];              /* seen in the window of this parity */
     bool dirty[2];
     bool started; /* generation is valid */
+    bool resumed; /* restored: what was not seen in between makes nothing older */
     uint64_t generation;
     uint64_t *memory;
 } stg__groups;
@@ -173,6 +174,7 @@ typedef struct stg__item { /* a call on its way through a batch */
 #define STG__NODE_COLUMNS 27u
 
 struct stg_ingest {
+    stg__handle handle;
     stg_ctx *ctx;
     uint64_t window_ns;
     uint64_t gauge_ttl_ns;
@@ -245,6 +247,7 @@ void stg__window_clear(stg_ingest *in, uint32_t parity); /* ready for the window
 /* edges.c: names and the table */
 int32_t stg__edges_init(stg_ingest *in, uint32_t max_edges);
 void stg__edges_free(stg_ingest *in);
+int32_t stg__node_add(stg_ingest *in, const char *name, size_t len, uint32_t *id); /* no limit */
 int32_t stg__node_id(stg_ingest *in, const char *name, size_t len, uint32_t *id);
 int32_t stg__route_id(stg_ingest *in, const char *name, size_t len, uint32_t *id);
 /* Multilinear and secret per process: nobody outside can choose names that collide. */
@@ -283,6 +286,14 @@ bool stg__groups_see(stg_ingest *in, uint32_t group, uint32_t parity);
 void stg__groups_age(stg_ingest *in, uint64_t time_ns); /* forgets who was last here too long ago */
 void stg__groups_close(stg_ingest *in, uint32_t parity);
 void stg__groups_forget(stg_ingest *in, uint32_t parity); /* the window never was */
+
+int32_t stg__groups_put(const stg_ingest *in, stg_bundle *bundle, const char *prefix);
+int32_t stg__groups_get(stg_ingest *in, const stg_bundle *bundle, const char *prefix,
+                        stg_error *err);
+void stg__groups_resume(stg_ingest *in, uint64_t time_ns); /* the time it was saved at */
+
+/* ingest_state.c */
+extern const stg__state_type stg__ingest_state;
 
 /* columns.c */
 int32_t stg__columns_init(stg_ingest *in);

@@ -150,24 +150,29 @@ static double calls_of(const stg_model *m, const stg__state *st, uint32_t e, con
     return st->edge_seen[e] ? st->share[e] : now;
 }
 
+static int32_t make_supports(stg__state *st)
+{
+    const stg__topology *t = st->topo;
+    stg__arc *arc = (stg__arc *)stg__calloc(st->ctx, t->edges, sizeof *arc);
+    if (!arc)
+        return STG_E_NOMEM;
+    const uint32_t arcs = stg__make_arcs(t->src, t->dst, st->arc_calls, t->edges, arc);
+    const int32_t status = stg__supports_build(&st->supports, st->ctx, t->nodes, arc, arcs);
+    stg__free(st->ctx, arc);
+    return status;
+}
+
 static int32_t dcrnn_prepare(const stg_session *s, stg__state *st, const stg_graph *g)
 {
     const stg_model *m = s->model;
     const stg__shape *shape = &m->net.shape;
     const stg__topology *t = st->topo;
-    const double *now = stg__graph_column_at(g, STG_EDGE, s->edge_column);
-    stg__arc *arc = (stg__arc *)stg__calloc(st->ctx, t->edges, sizeof *arc);
-    double *calls = (double *)stg__calloc(st->ctx, t->edges, sizeof *calls);
-    int32_t status = STG_E_NOMEM;
-    if (arc && calls) {
+    if (g) {
+        const double *now = stg__graph_column_at(g, STG_EDGE, s->edge_column);
         for (uint32_t e = 0; e < t->edges; e++)
-            calls[e] = calls_of(m, st, e, now);
-        const uint32_t arcs = stg__make_arcs(t->src, t->dst, calls, t->edges, arc);
-        status = stg__supports_build(&st->supports, st->ctx, t->nodes, arc, arcs);
+            st->arc_calls[e] = calls_of(m, st, e, now);
     }
-    stg__free(st->ctx, arc);
-    stg__free(st->ctx, calls);
-    STG_RETURN_IF_ERROR(status);
+    STG_RETURN_IF_ERROR(make_supports(st));
     STG_RETURN_IF_ERROR(stg__run_create(&st->run, st->ctx, &m->net, t->nodes, false));
     st->run.supports = &st->supports;
     const size_t inputs = (size_t)shape->history * t->nodes * shape->inputs;

@@ -64,17 +64,17 @@ static void fill_edges(const stg_session *s, stg_forecast *f)
     }
 }
 
-int32_t stg__forecast_make(const stg_session *s, uint32_t horizon, const stg_forecast **out)
+int32_t stg__forecast_room(const stg_session *s, stg__topology *topo, uint32_t horizon,
+                           stg_forecast **out)
 {
     const stg_model *m = s->model;
-    const stg__state *st = s->state;
     stg_forecast *f = (stg_forecast *)stg__pool_take(s->pool);
     if (!f)
         return STG_E_NOMEM;
     f->model = (const stg_model *)stg_ref(m);
-    f->topo = stg__topology_ref(st->topo);
-    f->node_stride = stride_of(st->nodes);
-    f->edge_stride = stride_of(st->edges);
+    f->topo = stg__topology_ref(topo);
+    f->node_stride = stride_of(topo->nodes);
+    f->edge_stride = stride_of(topo->edges);
     /* Always room for the whole horizon, so that a longer forecast later needs nothing new. */
     const size_t node = (size_t)m->targets * m->horizon * f->node_stride;
     const size_t edge = (size_t)m->horizon * f->edge_stride;
@@ -83,10 +83,22 @@ int32_t stg__forecast_make(const stg_session *s, uint32_t horizon, const stg_for
         stg_unref(f);
         return STG_E_NOMEM;
     }
-    f->start_ns = s->last_start + m->window_ns;
+    memset(f->node, 0, node * sizeof *f->node); /* what pads the rows is the same every time */
+    memset(f->edge, 0, edge * sizeof *f->edge);
     f->horizon = horizon;
-    f->ready = s->steps >= m->history;
     f->calls_target = s->calls_target;
+    *out = f;
+    return STG_OK;
+}
+
+int32_t stg__forecast_make(const stg_session *s, uint32_t horizon, const stg_forecast **out)
+{
+    const stg_model *m = s->model;
+    const stg__state *st = s->state;
+    stg_forecast *f;
+    STG_RETURN_IF_ERROR(stg__forecast_room(s, st->topo, horizon, &f));
+    f->start_ns = s->last_start + m->window_ns;
+    f->ready = s->steps >= m->history;
     for (uint32_t k = 0; k < m->targets; k++)
         for (uint32_t step = 0; step < horizon; step++)
             memcpy(f->node + ((size_t)k * horizon + step) * f->node_stride,

@@ -82,6 +82,7 @@ typedef struct stg__state {
     double *share;        /* [edges] EWMA of an edge's calls */
     double *caller;       /* [edges] EWMA of its caller's calls */
     uint32_t *edge_seen;  /* [edges] windows in these */
+    double *arc_calls;    /* [edges] "dcrnn": calls that the supports were made from */
     double *level;        /* [2][targets][nodes] "seasonal": EWMA of seen and of the profile */
     stg__supports supports;
     stg__run run; /* "dcrnn" */
@@ -91,6 +92,7 @@ typedef struct stg__state {
 } stg__state;
 
 struct stg_session {
+    stg__handle handle;
     stg_ctx *ctx;
     const stg_model *model;
     stg__pool *pool;
@@ -112,7 +114,8 @@ struct stg__kind {
     const char *name;
     int32_t (*load)(stg_model *m, const stg_bundle *b, stg_error *err);
     int32_t (*store)(const stg_model *m, stg_bundle *b);
-    int32_t (*prepare)(const stg_session *s, stg__state *st, const stg_graph *g); /* NULL: nothing */
+    /* NULL: nothing. Without a graph st->arc_calls are filled already. */
+    int32_t (*prepare)(const stg_session *s, stg__state *st, const stg_graph *g);
     void (*observe)(const stg_session *s, stg__state *st, uint64_t start, const double *now);
     void (*predict)(const stg_session *s, stg__state *st, uint32_t steps); /* fills st->pred */
 };
@@ -175,7 +178,12 @@ uint32_t stg__make_arcs(const uint32_t *src, const uint32_t *dst, const double *
 /* --- sessions ---------------------------------------------------------------------------------- */
 
 int32_t stg__state_create(stg__state **out, const stg_session *s, const stg_graph *g);
+/* For a saved one: supports are made from the calls that they were made from then; the other arrays
+ * are still to be filled. */
+int32_t stg__state_revive(stg__state **out, const stg_session *s, stg__topology *t,
+                          const double *arc_calls);
 void stg__state_destroy(stg__state *st);
+extern const stg__state_type stg__session_state;
 /* Row of the ring: column c of all nodes `back` windows ago (0: the last). */
 static inline double *stg__ring_row(const stg_session *s, const stg__state *st, uint32_t back,
                                     uint32_t column)
@@ -204,6 +212,13 @@ struct stg_forecast {
 };
 
 extern const stg__pool_type stg__forecast_type;
+/* An empty one for this topology. */
+int32_t stg__forecast_room(const stg_session *s, stg__topology *topo, uint32_t horizon,
+                           stg_forecast **out);
 int32_t stg__forecast_make(const stg_session *s, uint32_t horizon, const stg_forecast **out);
+/* In a bundle, for who keeps forecasts over a restart; s: a session of the same model. */
+int32_t stg__forecast_put(const stg_forecast *f, stg_bundle *bundle, const char *prefix);
+int32_t stg__forecast_get(const stg_forecast **out, const stg_session *s, const stg_bundle *bundle,
+                          const char *prefix, stg_error *err);
 
 #endif

@@ -30,6 +30,7 @@ int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *mod
         stg__free(ctx, s);
         return status;
     }
+    stg__handle_init(&s->handle, &stg__session_state);
     s->ctx = stg__ctx_ref(ctx);
     s->model = (const stg_model *)stg_ref(model);
     s->calls_column = stg__names_find(model->columns, "calls", 5);
@@ -204,7 +205,7 @@ int32_t stg_session_step(stg_session *s, const stg_graph *g, const uint8_t *mask
     STG_RETURN_IF_ERROR(check_time(s, g, &missing));
     find_columns(s, g);
     const bool first = !s->state;
-    if (first || s->state->topo != stg__graph_topology(g)) {
+    if (first || s->state->topo->id != stg__graph_topology(g)->id) {
         stg__state *st;
         STG_RETURN_IF_ERROR(stg__state_create(&st, s, g));
         stg__state_destroy(s->state);

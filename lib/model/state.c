@@ -43,6 +43,7 @@ void stg__state_destroy(stg__state *st)
     stg__free(ctx, st->share);
     stg__free(ctx, st->caller);
     stg__free(ctx, st->edge_seen);
+    stg__free(ctx, st->arc_calls);
     stg__free(ctx, st->level);
     stg__free_aligned(ctx, st->x);
     stg__free_aligned(ctx, st->extras);
@@ -68,6 +69,7 @@ static int32_t state_room(stg__state *st, const stg_model *m)
         {(void **)&st->share, st->edges, sizeof *st->share},
         {(void **)&st->caller, st->edges, sizeof *st->caller},
         {(void **)&st->edge_seen, st->edges, sizeof *st->edge_seen},
+        {(void **)&st->arc_calls, st->edges, sizeof *st->arc_calls},
         {(void **)&st->level, 2 * (size_t)m->targets * n, sizeof *st->level},
     };
     return allocate(st->ctx, piece, sizeof piece / sizeof *piece);
@@ -140,9 +142,8 @@ static int32_t carry_state(const stg_session *s, stg__state *st)
     return ok ? STG_OK : STG_E_NOMEM;
 }
 
-static int32_t state_init(stg__state *st, const stg_session *s, const stg_graph *g)
+static int32_t state_init(stg__state *st, const stg_model *m)
 {
-    const stg_model *m = s->model;
     STG_RETURN_IF_ERROR(state_room(st, m));
     const size_t ring = (size_t)m->history * stg__model_columns(m) * st->nodes;
     const size_t pred = (size_t)m->horizon * m->targets * st->nodes;
@@ -151,27 +152,57 @@ static int32_t state_init(stg__state *st, const stg_session *s, const stg_graph 
     for (size_t i = 0; i < pred; i++)
         st->pred[i] = NAN;
     find_known(st, m);
-    if (s->state)
-        STG_RETURN_IF_ERROR(carry_state(s, st));
-    return m->kind->prepare ? m->kind->prepare(s, st, g) : STG_OK;
+    return STG_OK;
 }
 
-int32_t stg__state_create(stg__state **out, const stg_session *s, const stg_graph *g)
+static stg__state *state_new(const stg_session *s, stg__topology *t)
 {
-    stg__topology *t = stg__graph_topology(g);
     stg__state *st = (stg__state *)stg__calloc(s->ctx, 1, sizeof *st);
-    *out = NULL;
     if (!st)
-        return STG_E_NOMEM;
+        return NULL;
     st->ctx = stg__ctx_ref(s->ctx);
     st->topo = stg__topology_ref(t);
     st->nodes = t->nodes;
     st->edges = t->edges;
-    const int32_t status = state_init(st, s, g);
+    if (state_init(st, s->model) == STG_OK)
+        return st;
+    stg__state_destroy(st);
+    return NULL;
+}
+
+/* Hands a state out, or takes it down when it could not be completed. */
+static int32_t hand_out(stg__state **out, stg__state *st, int32_t status)
+{
     if (status != STG_OK) {
         stg__state_destroy(st);
         return status;
     }
     *out = st;
     return STG_OK;
+}
+
+int32_t stg__state_create(stg__state **out, const stg_session *s, const stg_graph *g)
+{
+    const stg__kind *kind = s->model->kind;
+    *out = NULL;
+    stg__state *st = state_new(s, stg__graph_topology(g));
+    if (!st)
+        return STG_E_NOMEM;
+    int32_t status = s->state ? carry_state(s, st) : STG_OK;
+    if (status == STG_OK && kind->prepare)
+        status = kind->prepare(s, st, g);
+    return hand_out(out, st, status);
+}
+
+int32_t stg__state_revive(stg__state **out, const stg_session *s, stg__topology *t,
+                          const double *arc_calls)
+{
+    const stg__kind *kind = s->model->kind;
+    *out = NULL;
+    stg__state *st = state_new(s, t);
+    if (!st)
+        return STG_E_NOMEM;
+    if (t->edges)
+        memcpy(st->arc_calls, arc_calls, t->edges * sizeof *arc_calls);
+    return hand_out(out, st, kind->prepare ? kind->prepare(s, st, NULL) : STG_OK);
 }

@@ -95,6 +95,19 @@ void stg__events_push(stg__events *q, const char *line, size_t len)
     q->lines++;
 }
 
+size_t stg__events_copy(const stg__events *q, char *to)
+{
+    size_t bytes = 0;
+    uint32_t len;
+    for (size_t at = 0; at < q->used; at += sizeof len + len) {
+        copy_out(q, at, &len, sizeof len);
+        if (to)
+            copy_out(q, at + sizeof len, to + bytes, len);
+        bytes += len;
+    }
+    return bytes;
+}
+
 int32_t stg__events_take(stg__events *q, char *buf, size_t cap, size_t *len)
 {
     if (q->lines == 0)

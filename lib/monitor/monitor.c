@@ -117,6 +117,7 @@ int32_t stg_monitor_create(stg_monitor **out, stg_ctx *ctx, const stg_bundle *bu
     stg_monitor *mon = (stg_monitor *)stg__calloc(ctx, 1, sizeof *mon);
     if (!mon)
         return stg__fail(err, STG_E_NOMEM, "out of memory");
+    stg__handle_init(&mon->handle, &stg__monitor_state);
     mon->ctx = stg__ctx_ref(ctx);
     stg__events_init(&mon->events, ctx, o.max_events ? o.max_events : DEFAULT_EVENTS);
     const int32_t status = make_parts(mon, bundle, &o, err);

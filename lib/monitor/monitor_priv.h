@@ -34,6 +34,8 @@ typedef struct stg__events {
 void stg__events_init(stg__events *q, stg_ctx *ctx, uint32_t max_lines);
 void stg__events_fini(stg__events *q);
 void stg__events_push(stg__events *q, const char *line, size_t len);
+/* Copies all lines, the oldest first, one after the other; to may be NULL. Returns their bytes. */
+size_t stg__events_copy(const stg__events *q, char *to);
 /* As stg_monitor_event(). */
 int32_t stg__events_take(stg__events *q, char *buf, size_t cap, size_t *len);
 
@@ -60,7 +62,10 @@ void stg__tick_drop(stg__tick *tick);
 
 enum { STG__CLOSE = 0, STG__SCORE, STG__STEP, STG__FORECAST, STG__PLAN, STG__DONE };
 
+extern const stg__state_type stg__monitor_state;
+
 struct stg_monitor {
+    stg__handle handle;
     stg_ctx *ctx;
     stg_ingest *ingest;
     stg_session *session;

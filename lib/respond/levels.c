@@ -67,7 +67,7 @@ static void carry(const stg__levels *from, stg__levels *to, const uint32_t *node
 
 int32_t stg__levels_align(stg__levels *lv, stg_ctx *ctx, stg__topology *topo)
 {
-    if (lv->topo == topo)
+    if (lv->topo && lv->topo->id == topo->id)
         return STG_OK;
     stg__levels next;
     STG_RETURN_IF_ERROR(make(&next, ctx, topo));

@@ -31,6 +31,7 @@ int32_t stg_planner_create(stg_planner **out, stg_ctx *ctx, const stg_planner_op
     stg_planner *p = (stg_planner *)stg__calloc(ctx, 1, sizeof *p);
     if (!p)
         return STG_E_NOMEM;
+    stg__handle_init(&p->handle, &stg__planner_state);
     p->ctx = stg__ctx_ref(ctx);
     p->ttl_ns = o.ttl_ns ? o.ttl_ns : DEFAULT_TTL_NS;
     p->dwell_ns = o.dwell_ns ? o.dwell_ns : DEFAULT_DWELL_NS;

@@ -93,7 +93,10 @@ typedef struct stg__levels {
     uint32_t *edge_seen;
 } stg__levels;
 
+extern const stg__state_type stg__planner_state;
+
 struct stg_planner {
+    stg__handle handle;
     stg_ctx *ctx;
     stg__pool *pool;
     uint64_t ttl_ns;

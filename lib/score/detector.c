@@ -43,7 +43,7 @@ static int32_t create(stg_detector *d, const stg_bundle *bundle, const stg_detec
         status = stg__entity_node(d, STG__EXTERNAL, strlen(STG__EXTERNAL), &outside);
     if (status != STG_OK)
         return stg__fail(err, status, "out of memory");
-    return bundle ? stg__state_load(d, bundle, err) : STG_OK;
+    return bundle ? stg__calibration_load(d, bundle, err) : STG_OK;
 }
 
 int32_t stg_detector_create(stg_detector **out, stg_ctx *ctx, const stg_bundle *bundle,
@@ -55,6 +55,7 @@ int32_t stg_detector_create(stg_detector **out, stg_ctx *ctx, const stg_bundle *
     stg_detector *d = (stg_detector *)stg__calloc(ctx, 1, sizeof *d);
     if (!d)
         return stg__fail(err, STG_E_NOMEM, "out of memory");
+    stg__handle_init(&d->handle, &stg__detector_state);
     d->ctx = stg__ctx_ref(ctx);
     const int32_t status = create(d, bundle, opts, err);
     if (status != STG_OK) {
@@ -123,9 +124,11 @@ int32_t stg_detector_fit(stg_detector *d, stg_error *err)
                          MIN_WINDOWS);
     if (stg__fit(d) != STG_OK)
         return stg__fail(err, STG_E_NOMEM, "out of memory");
+    d->fitted = 1;
+    if (stg__calibration_digest(d, &d->origin) != STG_OK)
+        return stg__fail(err, STG_E_NOMEM, "out of memory"); /* the windows are still there */
     stg__rows_drop(d);
     memset(d->incident, 0, MAX_INCIDENTS * sizeof *d->incident);
-    d->fitted = 1;
     d->windows = d->unbroken = 0;
     d->last_start = 0; /* what is watched may be older than what was learnt */
     return STG_OK;

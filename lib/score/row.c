@@ -139,18 +139,18 @@ static size_t row_bytes(const stg__row *r)
     return sizeof *r + sizeof(float) * ((size_t)r->nodes * NC_COUNT + (size_t)r->edges * EC_COUNT);
 }
 
-int32_t stg__row_keep(stg_detector *d)
+int32_t stg__row_append(stg_detector *d, const stg__row *head, const float *values)
 {
-    const size_t bytes = row_bytes(&d->row);
+    const size_t bytes = row_bytes(head);
     stg__row *r = (stg__row *)stg__alloc(d->ctx, bytes);
     if (!r)
         return STG_E_NOMEM;
-    *r = d->row;
+    *r = *head;
     r->node = (float *)(r + 1);
     r->edge = r->node + (size_t)r->nodes * NC_COUNT;
     r->next = NULL;
-    memcpy(r->node, d->row.node, (size_t)r->nodes * NC_COUNT * sizeof(float));
-    memcpy(r->edge, d->row.edge, (size_t)r->edges * EC_COUNT * sizeof(float));
+    if (values)
+        memcpy(r->node, values, bytes - sizeof *r);
     if (d->last)
         d->last->next = r;
     else
@@ -165,6 +165,15 @@ int32_t stg__row_keep(stg_detector *d)
         d->learnt_bytes -= row_bytes(old);
         stg__free(d->ctx, old);
     }
+    return STG_OK;
+}
+
+int32_t stg__row_keep(stg_detector *d)
+{
+    STG_RETURN_IF_ERROR(stg__row_append(d, &d->row, NULL));
+    const stg__row *r = d->last;
+    memcpy(r->node, d->row.node, (size_t)r->nodes * NC_COUNT * sizeof(float));
+    memcpy(r->edge, d->row.edge, (size_t)r->edges * EC_COUNT * sizeof(float));
     return STG_OK;
 }
 

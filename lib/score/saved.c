@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calibration in a bundle, under "score/": names of nodes and routes, edges as indices into
- * them, and for each kind of stream, by its name, a matrix of parameters and a pool. What is read
- * is checked: a number that no fit can give is a format error.
+ * The calibration in a bundle, under "score/" (in a saved state under "state/score/"): names of nodes
+ * and routes, edges as indices into them, and for each kind of stream, by its name, a matrix of
+ * parameters and a pool. What is read is checked: a number that no fit can give is a format error.
  */
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #define VERSION 1
 #define FIELDS (16u + KNOTS)
 #define POOL_FIELDS 14u
-#define NAME_MAX_BYTES 64
+#define FILE_PREFIX "score/" /* of a model file */
 
 static void pack(const stg__stream *s, double *f)
 {
@@ -71,43 +71,38 @@ static bool unpack(stg__stream *s, const double *f)
     return true;
 }
 
-static void tensor_name(char out[NAME_MAX_BYTES], const char *what, uint32_t kind, const char *end)
+void stg__kind_key(char out[STG__KEY_MAX], const char *prefix, const char *what, uint32_t kind,
+                   const char *end)
 {
-    snprintf(out, NAME_MAX_BYTES, "score/%s.%s.%s%s", what, kind < N_KINDS ? "node" : "edge",
+    snprintf(out, STG__KEY_MAX, "%s%s.%s.%s%s", prefix, what, kind < N_KINDS ? "node" : "edge",
              stg__kinds[kind].name, end);
 }
 
-static const char *get_name(const void *from, uint32_t i, size_t *len)
+static int32_t store_entities(const stg_detector *d, stg_bundle *bundle, const char *prefix)
 {
-    return stg__names_get((const stg__names *)from, i, len);
+    STG_RETURN_IF_ERROR(stg__put_names(bundle, prefix, "names", d->names));
+    STG_RETURN_IF_ERROR(stg__put(bundle, prefix, "nodes", STG__U32, d->nodes, 0, d->node_name));
+    return stg__put(bundle, prefix, "edges", STG__U32, d->edges, 3, d->edge);
 }
 
-static int32_t store_entities(const stg_detector *d, stg_bundle *bundle)
+static int32_t store_streams(const stg_detector *d, stg_bundle *bundle, const char *prefix,
+                             uint32_t kind, double *work)
 {
-    const uint64_t nodes[1] = {d->nodes};
-    const uint64_t edges[2] = {d->edges, 3};
-    STG_RETURN_IF_ERROR(
-        stg__bundle_put_names(bundle, "score/names", stg__names_count(d->names), get_name, d->names));
-    STG_RETURN_IF_ERROR(stg__bundle_put(bundle, "score/nodes", STG__U32, 1, nodes, d->node_name));
-    return stg__bundle_put(bundle, "score/edges", STG__U32, 2, edges, d->edge);
-}
-
-static int32_t store_streams(const stg_detector *d, stg_bundle *bundle, uint32_t kind, double *work)
-{
-    char name[NAME_MAX_BYTES];
+    char name[STG__KEY_MAX];
     const uint32_t count = kind < N_KINDS ? d->nodes : d->edges;
     const uint64_t shape[2] = {count, FIELDS};
     for (uint32_t i = 0; i < count; i++)
         pack(kind < N_KINDS ? stg__node_stream(d, i, kind)
                             : stg__edge_stream(d, i, kind - N_KINDS),
              work + (size_t)i * FIELDS);
-    tensor_name(name, "stream", kind, "");
+    stg__kind_key(name, prefix, "stream", kind, "");
     return stg__bundle_put(bundle, name, STG__F64, 2, shape, work);
 }
 
-static int32_t store_pool(const stg_detector *d, stg_bundle *bundle, uint32_t kind)
+static int32_t store_pool(const stg_detector *d, stg_bundle *bundle, const char *prefix,
+                          uint32_t kind)
 {
-    char name[NAME_MAX_BYTES];
+    char name[STG__KEY_MAX];
     const stg__calib *c = &d->calib[kind];
     const double all[POOL_FIELDS] = {c->weight, c->cut[UP], c->cut[DOWN], c->share[UP],
                                      c->share[DOWN], c->tail[UP].gamma, c->tail[UP].sigma,
@@ -115,68 +110,71 @@ static int32_t store_pool(const stg_detector *d, stg_bundle *bundle, uint32_t ki
                                      c->next[DOWN], c->unfitted[UP], c->unfitted[DOWN], c->streams};
     const uint64_t fields[1] = {POOL_FIELDS};
     const uint64_t bins[1] = {CALIB_BINS};
-    tensor_name(name, "pool", kind, "");
+    stg__kind_key(name, prefix, "pool", kind, "");
     STG_RETURN_IF_ERROR(stg__bundle_put(bundle, name, STG__F64, 1, fields, all));
-    tensor_name(name, "pool", kind, ".bins");
+    stg__kind_key(name, prefix, "pool", kind, ".bins");
     STG_RETURN_IF_ERROR(stg__bundle_put(bundle, name, STG__F32, 1, bins, c->bins));
     for (int side = UP; side <= DOWN; side++) {
         const uint64_t n[1] = {c->excesses[side]};
-        tensor_name(name, "pool", kind, side == UP ? ".above" : ".below");
+        stg__kind_key(name, prefix, "pool", kind, side == UP ? ".above" : ".below");
         STG_RETURN_IF_ERROR(stg__bundle_put(bundle, name, STG__F32, 1, n, c->excess[side]));
     }
     return STG_OK;
+}
+
+int32_t stg__calibration_put(const stg_detector *d, stg_bundle *bundle, const char *prefix)
+{
+    const size_t most = (d->nodes > d->edges ? d->nodes : d->edges) + 1;
+    double *work = (double *)stg__calloc(d->ctx, most * FIELDS, sizeof *work);
+    if (!work)
+        return STG_E_NOMEM;
+    int32_t status = store_entities(d, bundle, prefix);
+    for (uint32_t k = 0; k < KINDS && status == STG_OK; k++) {
+        status = store_streams(d, bundle, prefix, k, work);
+        if (status == STG_OK)
+            status = store_pool(d, bundle, prefix, k);
+    }
+    stg__free(d->ctx, work);
+    STG_RETURN_IF_ERROR(status);
+    STG_RETURN_IF_ERROR(stg__put_number(bundle, prefix, "version", VERSION));
+    STG_RETURN_IF_ERROR(stg__put_number(bundle, prefix, "fitted", d->fitted));
+    if (d->lead)
+        STG_RETURN_IF_ERROR(stg__put_number(bundle, prefix, "lead", d->lead));
+    return stg__put_number(bundle, prefix, "window_ns", d->window_ns);
 }
 
 int32_t stg_detector_store(const stg_detector *d, stg_bundle *bundle)
 {
     if (!d || !bundle)
         return STG_E_INVALID;
-    stg__bundle_drop(bundle, "score/");
-    const size_t most = (d->nodes > d->edges ? d->nodes : d->edges) + 1;
-    double *work = (double *)stg__calloc(d->ctx, most * FIELDS, sizeof *work);
-    if (!work)
-        return STG_E_NOMEM;
-    int32_t status = store_entities(d, bundle);
-    for (uint32_t k = 0; k < KINDS && status == STG_OK; k++) {
-        status = store_streams(d, bundle, k, work);
-        if (status == STG_OK)
-            status = store_pool(d, bundle, k);
-    }
-    stg__free(d->ctx, work);
-    STG_RETURN_IF_ERROR(status);
-    STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "score/version", VERSION));
-    STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "score/fitted", d->fitted));
-    if (d->lead)
-        STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "score/lead", d->lead));
-    return stg__bundle_set_meta_u64(bundle, "score/window_ns", d->window_ns);
+    stg__bundle_drop(bundle, FILE_PREFIX);
+    return stg__calibration_put(d, bundle, FILE_PREFIX);
 }
 
-static int32_t load_nodes(stg_detector *d, const stg_bundle *bundle, const stg__names *names,
-                          stg_error *err)
+static int32_t load_nodes(stg_detector *d, const stg_bundle *bundle, const char *prefix,
+                          const stg__names *names, stg_error *err)
 {
-    const uint64_t any[1] = {UINT64_MAX};
     const stg__tensor *t;
-    STG_RETURN_IF_ERROR(stg__bundle_get(bundle, "score/nodes", STG__U32, 1, any, &t, err));
+    STG_RETURN_IF_ERROR(stg__get(bundle, prefix, "nodes", STG__U32, UINT64_MAX, 0, &t, err));
     const uint32_t *ids = (const uint32_t *)t->data;
     for (uint64_t i = 0; i < t->shape[0]; i++) {
         uint32_t index;
         size_t len;
         const char *name = stg__names_get(names, ids[i], &len);
         if (!name || len == 0 || (i == 0 && strcmp(name, STG__EXTERNAL) != 0))
-            return stg__fail(err, STG_E_FORMAT, "score/nodes: bad name of a node");
+            return stg__fail(err, STG_E_FORMAT, "%snodes: bad name of a node", prefix);
         STG_RETURN_IF_ERROR(stg__entity_node(d, name, len, &index));
         if (index != i)
-            return stg__fail(err, STG_E_FORMAT, "score/nodes: a node twice");
+            return stg__fail(err, STG_E_FORMAT, "%snodes: a node twice", prefix);
     }
     return STG_OK;
 }
 
-static int32_t load_edges(stg_detector *d, const stg_bundle *bundle, const stg__names *names,
-                          stg_error *err)
+static int32_t load_edges(stg_detector *d, const stg_bundle *bundle, const char *prefix,
+                          const stg__names *names, stg_error *err)
 {
-    const uint64_t any[2] = {UINT64_MAX, 3};
     const stg__tensor *t;
-    STG_RETURN_IF_ERROR(stg__bundle_get(bundle, "score/edges", STG__U32, 2, any, &t, err));
+    STG_RETURN_IF_ERROR(stg__get(bundle, prefix, "edges", STG__U32, UINT64_MAX, 3, &t, err));
     const uint32_t *e = (const uint32_t *)t->data;
     for (uint64_t i = 0; i < t->shape[0]; i++, e += 3) {
         uint32_t index;
@@ -184,36 +182,44 @@ static int32_t load_edges(stg_detector *d, const stg_bundle *bundle, const stg__
         const char *route = stg__names_get(names, e[2], &len);
         stg__edge_id id = {e[0], e[1], 0};
         if (e[0] >= d->nodes || e[1] >= d->nodes || !route)
-            return stg__fail(err, STG_E_FORMAT, "score/edges: no such node or route");
+            return stg__fail(err, STG_E_FORMAT, "%sedges: no such node or route", prefix);
         STG_RETURN_IF_ERROR(stg__entity_name(d, route, len, &id.route));
         STG_RETURN_IF_ERROR(stg__entity_edge(d, id, &index));
         if (index != i)
-            return stg__fail(err, STG_E_FORMAT, "score/edges: an edge twice");
+            return stg__fail(err, STG_E_FORMAT, "%sedges: an edge twice", prefix);
     }
     return STG_OK;
 }
 
-/* Entities in their stored order, so that matrices fit. */
-static int32_t load_entities(stg_detector *d, const stg_bundle *bundle, stg_error *err)
+/* Names and entities in their stored order, so that matrices fit and numbers stay the same. */
+static int32_t load_entities(stg_detector *d, const stg_bundle *bundle, const char *prefix,
+                             stg_error *err)
 {
     stg__names *names;
     STG_RETURN_IF_ERROR(stg__names_create(&names, d->ctx, 1u << 20));
-    int32_t status = stg__bundle_get_names(bundle, "score/names", names, err);
+    int32_t status = stg__get_names(bundle, prefix, "names", names, err);
+    for (uint32_t i = 0; status == STG_OK && i < stg__names_count(names); i++) {
+        size_t len;
+        uint32_t id;
+        const char *name = stg__names_get(names, i, &len);
+        status = stg__entity_name(d, name, len, &id);
+    }
     if (status == STG_OK)
-        status = load_nodes(d, bundle, names, err);
+        status = load_nodes(d, bundle, prefix, names, err);
     if (status == STG_OK)
-        status = load_edges(d, bundle, names, err);
+        status = load_edges(d, bundle, prefix, names, err);
     stg__names_destroy(names);
     return status;
 }
 
-static int32_t load_streams(stg_detector *d, const stg_bundle *bundle, uint32_t kind, stg_error *err)
+static int32_t load_streams(stg_detector *d, const stg_bundle *bundle, const char *prefix,
+                            uint32_t kind, stg_error *err)
 {
-    char name[NAME_MAX_BYTES];
+    char name[STG__KEY_MAX];
     const stg__tensor *t;
     const uint32_t count = kind < N_KINDS ? d->nodes : d->edges;
     const uint64_t shape[2] = {count, FIELDS};
-    tensor_name(name, "stream", kind, "");
+    stg__kind_key(name, prefix, "stream", kind, "");
     if (!stg__bundle_find(bundle, name)) /* written before this kind was known */
         return STG_OK;
     STG_RETURN_IF_ERROR(stg__bundle_get(bundle, name, STG__F64, 2, shape, &t, err));
@@ -275,24 +281,25 @@ static bool pool_fields(stg__calib *c, const double *f)
            index_of(f[12], 1000000, &c->unfitted[DOWN]) && index_of(f[13], 100000000, &c->streams);
 }
 
-static int32_t load_pool(stg_detector *d, const stg_bundle *bundle, uint32_t kind, stg_error *err)
+static int32_t load_pool(stg_detector *d, const stg_bundle *bundle, const char *prefix,
+                         uint32_t kind, stg_error *err)
 {
-    char name[NAME_MAX_BYTES];
+    char name[STG__KEY_MAX];
     const stg__tensor *t;
     const uint64_t fields[1] = {POOL_FIELDS};
     const uint64_t bins[1] = {CALIB_BINS};
     const uint64_t any[1] = {UINT64_MAX};
     stg__calib *c = &d->calib[kind];
-    tensor_name(name, "pool", kind, "");
+    stg__kind_key(name, prefix, "pool", kind, "");
     if (!stg__bundle_find(bundle, name))
         return STG_OK;
     STG_RETURN_IF_ERROR(stg__bundle_get(bundle, name, STG__F64, 1, fields, &t, err));
     bool good = pool_fields(c, (const double *)t->data);
-    tensor_name(name, "pool", kind, ".bins");
+    stg__kind_key(name, prefix, "pool", kind, ".bins");
     STG_RETURN_IF_ERROR(stg__bundle_get(bundle, name, STG__F32, 1, bins, &t, err));
     memcpy(c->bins, t->data, sizeof c->bins);
     for (int side = UP; side <= DOWN; side++) {
-        tensor_name(name, "pool", kind, side == UP ? ".above" : ".below");
+        stg__kind_key(name, prefix, "pool", kind, side == UP ? ".above" : ".below");
         STG_RETURN_IF_ERROR(stg__bundle_get(bundle, name, STG__F32, 1, any, &t, err));
         if (t->shape[0] > CALIB_TAIL)
             return stg__fail(err, STG_E_FORMAT, "%s: too long", name);
@@ -302,31 +309,54 @@ static int32_t load_pool(stg_detector *d, const stg_bundle *bundle, uint32_t kin
     good = good && pool_sane(c);
     if (!good)
         return stg__fail(err, STG_E_FORMAT, "%s: value out of range", name);
-    stg__calib_refresh(c);
     return STG_OK;
 }
 
-int32_t stg__state_load(stg_detector *d, const stg_bundle *bundle, stg_error *err)
+int32_t stg__calibration_get(stg_detector *d, const stg_bundle *bundle, const char *prefix,
+                             stg_error *err)
 {
     uint64_t version;
     uint64_t fitted;
-    if (!stg__bundle_meta(bundle, "score/version"))
-        return STG_OK; /* no calibration in it */
-    if (stg__bundle_meta_u64(bundle, "score/version", &version) != STG_OK)
-        return stg__fail(err, STG_E_FORMAT, "score/version is not a number");
+    char key[STG__KEY_MAX];
+    STG_RETURN_IF_ERROR(stg__get_number(bundle, prefix, "version", UINT64_MAX, &version, err));
     if (version != VERSION)
-        return stg__fail(err, STG_E_VERSION, "calibration of version %u", (unsigned)version);
-    if (stg__bundle_meta_u64(bundle, "score/window_ns", &d->window_ns) != STG_OK ||
-        stg__bundle_meta_u64(bundle, "score/fitted", &fitted) != STG_OK)
-        return stg__fail(err, STG_E_FORMAT, "score/window_ns or score/fitted is missing");
+        return stg__fail(err, STG_E_VERSION, "calibration of version %llu, not %u",
+                         (unsigned long long)version, VERSION);
+    STG_RETURN_IF_ERROR(
+        stg__get_number(bundle, prefix, "window_ns", UINT64_MAX, &d->window_ns, err));
+    STG_RETURN_IF_ERROR(stg__get_number(bundle, prefix, "fitted", UINT64_MAX, &fitted, err));
     d->fitted = fitted != 0;
-    if (stg__bundle_meta(bundle, "score/lead") &&
-        (stg__bundle_meta_u64(bundle, "score/lead", &d->lead) != STG_OK || d->lead == 0))
-        return stg__fail(err, STG_E_FORMAT, "score/lead is not a number above 0");
-    STG_RETURN_IF_ERROR(load_entities(d, bundle, err));
+    if (stg__bundle_meta(bundle, stg__key(key, prefix, "lead"))) {
+        STG_RETURN_IF_ERROR(stg__get_number(bundle, prefix, "lead", UINT64_MAX, &d->lead, err));
+        if (d->lead == 0)
+            return stg__fail(err, STG_E_FORMAT, "%slead is not a number above 0", prefix);
+    }
+    STG_RETURN_IF_ERROR(load_entities(d, bundle, prefix, err));
     for (uint32_t k = 0; k < KINDS; k++) {
-        STG_RETURN_IF_ERROR(load_streams(d, bundle, k, err));
-        STG_RETURN_IF_ERROR(load_pool(d, bundle, k, err));
+        STG_RETURN_IF_ERROR(load_streams(d, bundle, prefix, k, err));
+        STG_RETURN_IF_ERROR(load_pool(d, bundle, prefix, k, err));
     }
     return STG_OK;
+}
+
+int32_t stg__calibration_load(stg_detector *d, const stg_bundle *bundle, stg_error *err)
+{
+    if (!stg__bundle_meta(bundle, FILE_PREFIX "version"))
+        return STG_OK; /* no calibration in it */
+    STG_RETURN_IF_ERROR(stg__calibration_get(d, bundle, FILE_PREFIX, err));
+    for (uint32_t k = 0; k < KINDS; k++)
+        stg__calib_refresh(&d->calib[k]);
+    d->origin = stg__digest(bundle, FILE_PREFIX);
+    return STG_OK;
+}
+
+int32_t stg__calibration_digest(const stg_detector *d, uint64_t *digest)
+{
+    stg_bundle *b;
+    STG_RETURN_IF_ERROR(stg_bundle_open(&b, d->ctx, NULL, NULL));
+    const int32_t status = stg__calibration_put(d, b, FILE_PREFIX);
+    if (status == STG_OK)
+        *digest = stg__digest(b, FILE_PREFIX);
+    stg_bundle_destroy(b);
+    return status;
 }

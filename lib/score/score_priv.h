@@ -241,7 +241,9 @@ typedef struct stg__edge_id {
 } stg__edge_id;
 
 struct stg_detector {
+    stg__handle handle;
     stg_ctx *ctx;
+    uint64_t origin; /* digest of the calibration it began with; 0: none */
     stg_detector_opts opts;
     stg__names *names;
     uint32_t nodes; /* entities, in order of arrival; they never go */
@@ -335,6 +337,8 @@ void stg__stream_init(stg__stream *s);
 /* row.c: a graph and a forecast to a row */
 int32_t stg__row_gather(stg_detector *d, const stg_graph *g, const stg_forecast *fc);
 int32_t stg__row_keep(stg_detector *d);
+/* A row as it was kept: nodes' values, then edges'. */
+int32_t stg__row_append(stg_detector *d, const stg__row *head, const float *values);
 void stg__rows_drop(stg_detector *d);
 
 /* residual.c */
@@ -417,8 +421,19 @@ int32_t stg__report_take(stg_detector *d, const stg_graph *g, stg_report **out);
 int32_t stg__report_fill(stg_detector *d, stg_report *r, const stg_graph *g, bool judged);
 int32_t stg__reports_create(stg_detector *d);
 
-/* fitting.c, saved.c */
+/* fitting.c */
 int32_t stg__fit(stg_detector *d);
-int32_t stg__state_load(stg_detector *d, const stg_bundle *bundle, stg_error *err);
+
+/* saved.c, running.c */
+void stg__kind_key(char out[STG__KEY_MAX], const char *prefix, const char *what, uint32_t kind,
+                   const char *end);
+int32_t stg__calibration_put(const stg_detector *d, stg_bundle *bundle, const char *prefix);
+/* Tables of the pools are still to be made. */
+int32_t stg__calibration_get(stg_detector *d, const stg_bundle *bundle, const char *prefix,
+                             stg_error *err);
+/* That of a model file; nothing when there is none. */
+int32_t stg__calibration_load(stg_detector *d, const stg_bundle *bundle, stg_error *err);
+int32_t stg__calibration_digest(const stg_detector *d, uint64_t *digest);
+extern const stg__state_type stg__detector_state;
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "train_priv.h"
 
-static int32_t grow_edges(stg_trainer *t, uint32_t need)
+int32_t stg__series_edge_room(stg_trainer *t, uint32_t need)
 {
     uint32_t cap = t->edge_cap ? t->edge_cap : 64;
     while (cap < need)
@@ -46,7 +46,7 @@ static int32_t number_all(stg_trainer *t, const stg__topology *topo, uint32_t *n
             stg__names_add(t->routes, topo->route_name[r], topo->route_len[r], &key[2]));
         STG_RETURN_IF_ERROR(stg__names_add(t->edges, (const char *)key, sizeof key, &edge[e]));
     }
-    return grow_edges(t, stg__names_count(t->edges));
+    return stg__series_edge_room(t, stg__names_count(t->edges));
 }
 
 /* Numbers for the nodes and edges of a topology that is new. */
@@ -88,10 +88,9 @@ static void sum_edges(stg_trainer *t, const stg_graph *g)
     }
 }
 
-int32_t stg__series_add(stg_trainer *t, const stg_graph *g)
+int32_t stg__series_append(stg_trainer *t, size_t columns, uint64_t start_ns, uint32_t nodes,
+                           const double *from)
 {
-    stg__topology *topo = stg__graph_topology(g);
-    STG_RETURN_IF_ERROR(learn_topology(t, topo));
     if (t->windows == t->window_cap) {
         const size_t cap = t->window_cap ? t->window_cap * 2 : 256;
         stg__window *grown = (stg__window *)stg__realloc(t->ctx, t->window, cap, sizeof *grown);
@@ -100,13 +99,23 @@ int32_t stg__series_add(stg_trainer *t, const stg_graph *g)
         t->window = grown;
         t->window_cap = cap;
     }
-    const uint32_t nodes = stg__names_count(t->nodes);
-    const uint32_t columns = stg__names_count(t->columns);
-    double *values = (double *)stg__calloc(t->ctx, (size_t)columns * nodes, sizeof *values);
+    double *values = (double *)stg__calloc(t->ctx, columns * nodes, sizeof *values);
     if (!values)
         return STG_E_NOMEM;
-    for (size_t i = 0; i < (size_t)columns * nodes; i++)
-        values[i] = NAN;
+    for (size_t i = 0; i < columns * nodes; i++)
+        values[i] = from ? from[i] : NAN;
+    t->window[t->windows++] = (stg__window){start_ns, nodes, values};
+    return STG_OK;
+}
+
+int32_t stg__series_add(stg_trainer *t, const stg_graph *g)
+{
+    stg__topology *topo = stg__graph_topology(g);
+    STG_RETURN_IF_ERROR(learn_topology(t, topo));
+    const uint32_t nodes = stg__names_count(t->nodes);
+    const uint32_t columns = stg__names_count(t->columns);
+    STG_RETURN_IF_ERROR(stg__series_append(t, columns, g->start_ns, nodes, NULL));
+    double *values = t->window[t->windows - 1].values;
     for (uint32_t c = 0; c < columns; c++) {
         size_t len = 0;
         const char *name = stg__names_get(t->columns, c, &len);
@@ -114,7 +123,6 @@ int32_t stg__series_add(stg_trainer *t, const stg_graph *g)
         for (uint32_t i = 0; from && i < topo->nodes; i++)
             values[(size_t)c * nodes + t->node_id[i]] = stg__to_log(from[i]);
     }
-    t->window[t->windows++] = (stg__window){g->start_ns, nodes, values};
     sum_edges(t, g);
     return STG_OK;
 }

@@ -19,6 +19,7 @@ typedef struct stg__window {
 } stg__window;
 
 struct stg_trainer {
+    stg__handle handle;
     stg_ctx *ctx;
     stg_trainer_opts o; /* every default filled in; kind, inputs, targets are not kept */
     const stg__kind *kind;
@@ -45,6 +46,11 @@ struct stg_trainer {
 
 /* Takes the graph's columns in (no error but STG_E_NOMEM, STG_E_LIMIT: nothing was taken). */
 int32_t stg__series_add(stg_trainer *t, const stg_graph *g);
+/* One more window: values [columns][nodes], copied; NULL: all unknown. */
+int32_t stg__series_append(stg_trainer *t, size_t columns, uint64_t start_ns, uint32_t nodes,
+                           const double *values);
+int32_t stg__series_edge_room(stg_trainer *t, uint32_t edges);
+extern const stg__state_type stg__trainer_state;
 
 /* A model with names, scales and edges from the windows; order[i]: the trainer's number of the
  * model's node i. The first `train` windows make the scales. */

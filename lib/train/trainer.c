@@ -110,6 +110,7 @@ int32_t stg_trainer_create(stg_trainer **out, stg_ctx *ctx, const stg_trainer_op
     stg_trainer *t = (stg_trainer *)stg__calloc(ctx, 1, sizeof *t);
     if (!t)
         return stg__fail(err, STG_E_NOMEM, "out of memory");
+    stg__handle_init(&t->handle, &stg__trainer_state);
     t->ctx = stg__ctx_ref(ctx);
     const int32_t status = trainer_init(t, &o, err);
     if (status != STG_OK) {

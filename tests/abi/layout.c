@@ -316,6 +316,8 @@ int32_t stg_bundle_save(const stg_bundle *bundle, const char *path, stg_error *e
 int32_t stg_bundle_serialize(const stg_bundle *bundle, void *buf, size_t cap, size_t *len);
 int32_t stg_bundle_describe(const stg_bundle *bundle, char *buf, size_t cap, size_t *len);
 void stg_bundle_destroy(stg_bundle *bundle);
+int32_t stg_state_save(const void *object, stg_bundle *bundle, stg_error *err);
+int32_t stg_state_restore(void *object, const stg_bundle *bundle, stg_error *err);
 int32_t stg_graph_get_info(const stg_graph *graph, stg_graph_info *info);
 const char *stg_graph_name(const stg_graph *graph, uint32_t kind, uint32_t index, size_t *len);
 int32_t stg_graph_get_edges(const stg_graph *graph, stg_edges *edges);

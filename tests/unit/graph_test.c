@@ -183,5 +183,56 @@ START_TEST(export_is_escaped)
 }
 END_TEST
 
+/* Who made it does not matter: the same names and edges have the same id, others another. */
+START_TEST(topology_is_its_content)
+{
+    stg_ctx *ctx = test_ctx(NULL);
+    stg_graph_builder *b[2];
+    const stg_graph *g[3];
+    stg_graph_info info[3];
+    uint32_t e;
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(stg_graph_builder_create(&b[i], ctx, NULL), STG_OK);
+        ck_assert_int_eq(window(b[i], 10, i, &g[i]), STG_OK);
+    }
+    ck_assert_int_eq(stg_graph_builder_edge(b[1], 0, 1, "GET /x", 6, &e), STG_OK);
+    ck_assert_int_eq(window(b[1], 20, 0, &g[2]), STG_OK);
+    for (int i = 0; i < 3; i++) {
+        info[i] = (stg_graph_info){.size = sizeof info[i]};
+        ck_assert_int_eq(stg_graph_get_info(g[i], &info[i]), STG_OK);
+        stg_unref(g[i]);
+    }
+    ck_assert_uint_eq(info[0].topology, info[1].topology);
+    ck_assert_uint_ne(info[0].topology, info[2].topology);
+    for (int i = 0; i < 2; i++)
+        stg_graph_builder_destroy(b[i]);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
+/* An edge that finds no room leaves no route behind. */
+START_TEST(no_route_without_edge)
+{
+    stg_ctx *ctx = test_ctx(NULL);
+    stg_graph_builder *b;
+    const stg_graph *g;
+    stg_graph_info info = {.size = sizeof info};
+    const stg_graph_builder_opts opts = {.size = sizeof opts, .max_edges = 3};
+    uint32_t e;
+    ck_assert_int_eq(stg_graph_builder_create(&b, ctx, &opts), STG_OK);
+    ck_assert_int_eq(window(b, 10, 0, &g), STG_OK);
+    stg_unref(g);
+    ck_assert_int_eq(stg_graph_builder_edge(b, 0, 1, "GET /full", 9, &e), STG_E_LIMIT);
+    ck_assert_int_eq(window(b, 20, 0, &g), STG_OK);
+    ck_assert_int_eq(stg_graph_get_info(g, &info), STG_OK);
+    ck_assert_uint_eq(info.routes, 2);
+    ck_assert_uint_eq(info.edges, 3);
+    stg_unref(g);
+    stg_graph_builder_destroy(b);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
 TEST_SUITE("graph", canonical_order, topology_is_shared, no_allocation_after_warm_up,
-           failing_memory, export_is_escaped)
+           failing_memory, export_is_escaped, topology_is_its_content,
+           no_route_without_edge)

@@ -364,4 +364,19 @@ static inline int32_t next(bench *b)
     return stg_monitor_tick(b->mon, b->end, &b->err);
 }
 
+/* Doubles have no state to save; that is tried on the real line. */
+int32_t stg__forecast_put(const stg_forecast *f, stg_bundle *bundle, const char *prefix);
+int32_t stg__forecast_get(const stg_forecast **out, const stg_session *s, const stg_bundle *bundle,
+                          const char *prefix, stg_error *err);
+int32_t stg__forecast_put(const stg_forecast *f, stg_bundle *bundle, const char *prefix)
+{
+    return STG_E_UNSUPPORTED;
+}
+
+int32_t stg__forecast_get(const stg_forecast **out, const stg_session *s, const stg_bundle *bundle,
+                          const char *prefix, stg_error *err)
+{
+    return STG_E_UNSUPPORTED;
+}
+
 #endif

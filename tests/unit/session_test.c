@@ -460,6 +460,71 @@ START_TEST(fork_and_share)
 }
 END_TEST
 
+static stg_session *revived(stg_ctx *ctx, const stg_model *m, const stg_session *from)
+{
+    stg_bundle *b;
+    stg_session *s;
+    stg_error err = {0};
+    ck_assert_int_eq(stg_bundle_open(&b, ctx, NULL, NULL), STG_OK);
+    ck_assert_int_eq(stg_state_save(from, b, &err), STG_OK);
+    ck_assert_int_eq(stg_session_create(&s, ctx, m, NULL), STG_OK);
+    ck_assert_msg(stg_state_restore(s, b, &err) == STG_OK, "%s", err.text);
+    stg_bundle_destroy(b);
+    return s;
+}
+
+/*
+ * The session of a system with nodes and edges that the model does not know, saved and restored every
+ * few windows, forecasts what the one that ran through does: in a masked window, with a node that is
+ * new in the very next window, and over a gap.
+ */
+START_TEST(restored_to_the_bit)
+{
+    stg_ctx *ctx = test_ctx(NULL);
+    const uint8_t mask[16] = {0, 1, 0, 0, 1, 0, 1};
+    for (int k = 0; k < LEARN_KINDS; k++) {
+        const stg_model *m = model_of(ctx, learn_kinds[k], 5);
+        stg_session *s[2];
+        world w;
+        ck_assert_int_eq(world_open(&w, ctx, 8, 3), STG_OK);
+        for (int i = 0; i < 2; i++)
+            ck_assert_int_eq(stg_session_create(&s[i], ctx, m, NULL), STG_OK);
+        for (uint64_t at = 0; at < 60; at++) {
+            const stg_graph *g;
+            const stg_forecast *f[2];
+            uint32_t late;
+            if (at == 31)
+                ck_assert_int_eq(stg_graph_builder_node(w.b, "late", 4, &late), STG_OK);
+            if (at == 41)
+                ck_assert_int_eq(stg_graph_builder_edge(w.b, 1, 5, "GET /x", 6, &late), STG_OK);
+            ck_assert_int_eq(world_next(&w, at + (at > 50) + 900 * (at > 55), &g), STG_OK);
+            if (at % 7 == 0 || at == 31 || at == 41 || at == 51 || at == 56) {
+                stg_session *again = revived(ctx, m, s[1]);
+                stg_session_destroy(s[1]);
+                s[1] = again;
+            }
+            for (int i = 0; i < 2; i++) {
+                ck_assert_int_eq(stg_session_step(s[i], g, at % 5 == 4 ? mask : NULL), STG_OK);
+                ck_assert_int_eq(stg_session_forecast(s[i], 1 + at % 3, &f[i]), STG_OK);
+            }
+            ck_assert_mem_eq(f[0]->node, f[1]->node,
+                             3 * f[0]->horizon * f[0]->node_stride * sizeof(double));
+            ck_assert_mem_eq(f[0]->edge, f[1]->edge,
+                             f[0]->horizon * f[0]->edge_stride * sizeof(double));
+            ck_assert_uint_eq(f[0]->ready, f[1]->ready);
+            stg_unref(f[0]);
+            stg_unref(f[1]);
+            stg_unref(g);
+        }
+        for (int i = 0; i < 2; i++)
+            stg_session_destroy(s[i]);
+        world_close(&w);
+        stg_unref(m);
+    }
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
 TEST_SUITE("session", round_trip, persistence_is_a_mean, mask_keeps_incidents_out, gaps_and_time,
            nodes_come_and_go, edges_follow_callers, no_allocation_after_warm_up, failing_memory,
-           fork_and_share)
+           fork_and_share, restored_to_the_bit)
