@@ -5,6 +5,7 @@ package stgraph
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -519,6 +520,62 @@ func TestMonitor(t *testing.T) {
 	none(t, err)
 	_, err = NewMonitor(empty, MonitorOptions{})
 	wants(t, err, ErrNotFound)
+}
+
+// A watch that is stopped somewhere, saved and gone on with tells the same as one that ran through.
+func TestRestart(t *testing.T) {
+	data := os.Getenv("STG_RECORDINGS")
+	if data == "" {
+		t.Skip("STG_RECORDINGS is not set")
+	}
+	calls := []string{filepath.Join(data, "attacks-a", "calls.jsonl.xz")}
+	model, err := Learn([]string{filepath.Join(data, "normal", "calls.jsonl.xz")}, nil,
+		LearnOptions{Trainer: TrainerOptions{Kind: "persistence", DayNs: 600 * second}})
+	none(t, err)
+	halt := errors.New("stopped")
+	state := filepath.Join(t.TempDir(), "state.stg")
+	told := func(from string, stop int) (out []byte) {
+		m, err := NewMonitor(model, MonitorOptions{})
+		none(t, err)
+		defer m.Close()
+		if from != "" {
+			none(t, RestoreStateFile(m, from))
+		}
+		windows := 0
+		_, err = Replay(m.Ingest(), window, calls, nil, 0, func(end uint64, whole bool) error {
+			if err := m.Tick(end); err != nil {
+				if from != "" && errors.Is(err, ErrTime) {
+					return nil // judged before
+				}
+				return err
+			}
+			for {
+				line, ok, err := m.Event()
+				none(t, err)
+				if !ok {
+					break
+				}
+				out = append(out, line...)
+			}
+			if windows++; windows == stop {
+				none(t, SaveStateFile(m, state))
+				return halt
+			}
+			return nil
+		})
+		if stop > 0 && !errors.Is(err, halt) || stop == 0 && err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if err := RestoreStateFile(new(Monitor), state); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	whole := told("", 0)
+	halves := append(told("", 150), told(state, 0)...)
+	if !bytes.Equal(whole, halves) || bytes.Count(whole, []byte("\n")) < 10 {
+		t.Fatalf("after a restart another story:\n%s\nnot\n%s", halves, whole)
+	}
 }
 
 // Calls ready in memory, in batches of 4096.

@@ -89,6 +89,11 @@ const char *stg__class_name(uint32_t class_id)
     return r ? r->name : "unknown";
 }
 
+bool stg__class_known(uint32_t class_id)
+{
+    return class_id == STG_CLASS_UNKNOWN || row_of(class_id);
+}
+
 const char *stg__class_technique(uint32_t class_id)
 {
     const class_row *r = row_of(class_id);

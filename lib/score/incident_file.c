@@ -147,15 +147,16 @@ static bool sane_numbers(const stg_detector *d, const uint64_t *u)
     const uint64_t now = d->windows;
     const uint64_t most[U_COUNT] = {
         MAX_INCIDENTS - 1,  d->next_id, UINT64_MAX,  UINT64_MAX,     now,
-        now,                now,        STG_INCIDENT_CLOSE, UINT32_MAX, CLASSES - 1,
-        now,                CLASSES - 1, FAMILY_FAILURE, UINT32_MAX, UINT32_MAX,
+        now,                now,        STG_INCIDENT_CLOSE, UINT32_MAX, UINT32_MAX,
+        now,                UINT32_MAX, FAMILY_FAILURE, UINT32_MAX, UINT32_MAX,
         UINT32_MAX,         MAX_MEMBERS, MAX_CARRIERS,   MAX_CAUSES, MAX_EVIDENCE};
     for (uint32_t i = 0; i < U_COUNT; i++)
         if (u[i] > most[i])
             return false;
     const bool edge = u[U_EDGE] < d->edges || u[U_EDGE] == UINT32_MAX;
     const bool node = u[U_NODE] < d->nodes || u[U_NODE] == UINT32_MAX;
-    return edge && node && u[U_ID] != 0;
+    return edge && node && u[U_ID] != 0 && stg__class_known((uint32_t)u[U_CLASS]) &&
+           stg__class_known((uint32_t)u[U_NOTICED_CLASS]);
 }
 
 static bool sane_values(const double *f)

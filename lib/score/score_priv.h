@@ -405,6 +405,7 @@ bool stg__led(const stg__incident *inc); /* by more than volume or failure */
 void stg__features(stg_detector *d, stg__incident *inc);
 void stg__classify(stg_detector *d, stg__incident *inc);
 const char *stg__class_name(uint32_t class_id);
+bool stg__class_known(uint32_t class_id);
 const char *stg__class_technique(uint32_t class_id);
 static inline bool stg__benign(uint32_t class_id)
 {

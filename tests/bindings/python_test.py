@@ -4,6 +4,7 @@
 usage: python_test.py BINDING LIBRARY PROGRAM RECORDINGS [NAME...]; TAP on standard output.
 """
 import gc
+import itertools
 import json
 import locale
 import os
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from pathlib import Path
 
 BINDING, LIBRARY, PROGRAM, RECORDINGS = sys.argv[1:5]
@@ -336,6 +338,60 @@ def same_as_the_program():
     return None
 
 
+def goes_on_after_a_restart():
+    if not (NORMAL / "calls.jsonl.xz").exists():
+        return "no recordings"
+    files = [str(Path(RECORDINGS, "attacks-a", kind + ".jsonl.xz")) for kind in ("calls", "gauges")]
+    normal = [str(NORMAL / f"{kind}.jsonl.xz") for kind in ("calls", "gauges")]
+    bundle = sg.learn(*normal, kind="persistence", lead=3, day=600)  # three forecasts are on their way
+    whole = list(sg.watch(bundle, *files))
+    with tempfile.TemporaryDirectory() as d:
+        state = Path(d, "state")
+        for taken in (len(whole) // 3, len(whole) - 5):
+            state.unlink(missing_ok=True)
+            watching = sg.watch(bundle, *files, state=state, save_every=0)
+            first = list(itertools.islice(watching, taken))
+            watching.close()
+            rest = list(sg.watch(bundle, *files, state=state))
+            again = len(first) + len(rest) - len(whole)  # lines of the window that was not saved
+            assert 0 <= again < 10 and first + rest[again:] == whole, (taken, again)
+        # a state that belongs to another model is told, and no reason to watch nothing
+        other = sg.learn(*normal, kind="persistence", day=600)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            next(sg.watch(other, *files, state=state))
+        assert "begins anew" in str(told[0].message), told
+    return None
+
+
+def saved_states():
+    with sg.GraphBuilder() as builder, sg.Trainer(kind="persistence", inputs="calls", targets="calls") as t:
+        for i in range(40):
+            t.add(small_graph(builder, i, 10.0 + i % 7))
+        model, saved = t.run(), sg.Bundle()
+        session = sg.Session(model)
+        raises(sg.NotFoundError, session.restore_state, saved)
+        for i in range(12):
+            session.step(small_graph(builder, i, 10.0 + i % 7))
+        planner, detector, ingest = sg.Planner(), sg.Detector(), sg.Ingest()
+        for one in (session, t, planner, detector, ingest):
+            one.save_state(saved)
+        again = sg.Session(model)
+        again.restore_state(sg.Bundle(data=saved.to_bytes()))
+        assert session.forecast(1).node("calls").tobytes() == again.forecast(1).node("calls").tobytes()
+        for one in (sg.Planner(), sg.Detector(), sg.Ingest()):
+            one.restore_state(saved)
+        with sg.Trainer(kind="persistence", inputs="calls", targets="calls") as later:
+            later.restore_state(saved)
+            ours, theirs = sg.Bundle(), sg.Bundle()
+            later.run().store(ours)
+            model.store(theirs)
+            assert ours.to_bytes() == theirs.to_bytes()
+        lane = ingest.lane()
+        assert raises(sg.Error, ingest.restore_state, saved).status == "E_STATE"
+        lane.close()
+
+
 def monitor_in_hand():
     if not (NORMAL / "calls.jsonl.xz").exists():
         return "no recordings"
@@ -388,7 +444,7 @@ TESTS = [
     builder_and_views, views_outlive_close, after_a_fork, errors_travel, builder_refuses, sparse,
     ingest_and_ledger, any_order_of_closing, bundles,
     forecast_and_judge, training_can_be_stopped, shared_between_threads, bad_lines_are_told, monitor_in_hand,
-    same_as_the_program, wrong_libraries]
+    saved_states, goes_on_after_a_restart, same_as_the_program, wrong_libraries]
 
 
 def main():

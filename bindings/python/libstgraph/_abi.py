@@ -132,6 +132,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "bundle_serialize": (i32, [p, p, size_t, size_out]),
     "bundle_describe": (i32, [p, p, size_t, size_out]),
     "bundle_destroy": (None, [p]),
+    "state_save": (i32, [p, p, err_out]),
+    "state_restore": (i32, [p, p, err_out]),
     "graph_get_info": (i32, [p, c.POINTER(graph_info)]),
     "graph_name": (p, [p, u32, u32, size_out]),
     "graph_get_edges": (i32, [p, c.POINTER(edges)]),

@@ -235,6 +235,23 @@ class Bundle(Handle):
         return sized_text(lib.stg_bundle_describe, self.ptr).decode("utf-8", "replace")
 
 
+class Stateful(Handle):
+    """A handle whose state outlives the process."""
+
+    def save_state(self, bundle: Bundle) -> None:
+        """Puts all that it is in the middle of into the bundle, under "state/", by name."""
+        err = _abi.error()
+        check(lib.stg_state_save(self.ptr, bundle.ptr, c.byref(err)), err)
+
+    def restore_state(self, bundle: Bundle) -> None:
+        """Goes on, to the last bit, where the object was that saved its state there. Options and model are
+        those it was made with. Raises NotFoundError, FormatError (also for another version), and Error with
+        status "E_MISMATCH" (saved with another model, window or sketch key) or "E_STATE" (an ingest that
+        has lanes already); it is then as before."""
+        err = _abi.error()
+        check(lib.stg_state_restore(self.ptr, bundle.ptr, c.byref(err)), err)
+
+
 def version() -> str:
     """Version of the library that is loaded, "0.1.0"."""
     return lib.stg_version_string().decode()

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _abi
 from ._abi import lib
-from ._base import AGAIN, Bundle, Context, Handle, check, default_context, nanoseconds, to_bytes
+from ._base import AGAIN, Bundle, Context, Handle, Stateful, check, default_context, nanoseconds, to_bytes
 from .graph import NODE, ROUTE, Graph
 
 CLIENT, SERVER, PROXY, CARD = range(4)
@@ -112,7 +112,7 @@ def lane_fd(ctx: Context | None = None, *, records: int = 0, names: int = 0) -> 
     return fd.value
 
 
-class Ingest(Handle):
+class Ingest(Stateful):
     """Reads lanes and makes graphs; one user at a time. Time is the caller's: no clock is read.
 
     ``window_ns``: length of a window, 1 ms to 1 h, 0: 5 s. Windows end at its multiples.

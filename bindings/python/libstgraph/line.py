@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from typing import Any, Iterable, Iterator, Union
 
 import numpy as np
 
 from ._abi import lib
-from ._base import Bundle, NotFoundError, check
+from ._base import Bundle, Error, NotFoundError, check
 from .graph import Graph
 from .ingest import Ingest, Lane
 from .model import Forecast, Model, Progress, Session, Trainer, tqdm_progress
@@ -133,16 +134,55 @@ def learn(calls: Path | Iterable[Path], gauges: Path | Iterable[Path] = (), *, w
     return bundle
 
 
+def _resume(monitor: Monitor, path: Path) -> bool:
+    """Restores the monitor from a file of an earlier run. One of another model or version is no reason to
+    watch nothing: the run then begins anew, with a warning."""
+    if not os.path.exists(path):
+        return False
+    try:
+        monitor.restore_state(Bundle(path))
+    except Error as e:
+        if e.status not in ("E_FORMAT", "E_MISMATCH", "E_NOTFOUND", "E_VERSION"):
+            raise
+        warnings.warn(f"{os.fspath(path)}: {e.message}; begins anew", stacklevel=3)
+        return False
+    return True
+
+
+def _save(monitor: Monitor, path: Path) -> None:
+    with Bundle() as bundle:
+        monitor.save_state(bundle)
+        bundle.save(path)
+
+
 def watch(model: Bundle | Path, calls: Path | Iterable[Path], gauges: Path | Iterable[Path] = (), *,
-          false_alarms_per_day: float = 0) -> Iterator[str]:
+          false_alarms_per_day: float = 0, state: Path | None = None,
+          save_every: float = 60.0) -> Iterator[str]:
     """Reports incidents in recorded calls: yields one line of JSON when one opens, changes or closes, the
-    bytes of ``stgraph watch``."""
+    bytes of ``stgraph watch``.
+
+    ``state``: a file to go on from, if it is there, and to write at the end and every ``save_every`` seconds
+    of the records' time, after the lines of that window were taken. Windows that the earlier run has judged
+    are passed over; lines of those after its last save come again."""
     bundle = model if isinstance(model, Bundle) else Bundle(model)
     window_ns = Model.load(bundle).info["window_ns"]
     with Monitor(bundle, false_alarms_per_day=false_alarms_per_day) as monitor:
+        resumed = state is not None and _resume(monitor, state)
+        saved = 0
         for end, whole in replay(monitor.ingest, window_ns, calls, gauges, max_bad=1000000):
-            if whole:
-                monitor.tick(end)
-            else:
-                _skip(monitor.ingest, end)
+            try:
+                if whole:
+                    monitor.tick(end)
+                else:
+                    _skip(monitor.ingest, end)
+            except Error as e:
+                if not resumed or e.status != "E_TIME":
+                    raise
+                continue
+            resumed = False
             yield from monitor.events()
+            if state is not None and end - saved >= save_every * 1e9:
+                _save(monitor, state)
+                saved = end
+        if state is not None:
+            _save(monitor, state)

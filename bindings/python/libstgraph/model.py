@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _abi
 from ._abi import lib
-from ._base import Bundle, Context, Handle, Shared, check, default_context, to_bytes, view
+from ._base import Bundle, Context, Shared, Stateful, check, default_context, to_bytes, view
 from .graph import EDGE, NODE, Graph
 
 
@@ -79,7 +79,7 @@ class Forecast(Shared):
         return self._mean(EDGE, self.info.edges, column, step)
 
 
-class Session(Handle):
+class Session(Stateful):
     """A running use of a model on one graph; one user at a time."""
 
     _destroy = "stg_session_destroy"
@@ -132,7 +132,7 @@ def _interruptible(trainer: Trainer) -> Iterator[None]:
 Progress = Callable[[dict[str, Any]], Any]
 
 
-class Trainer(Handle):
+class Trainer(Stateful):
     """Learns a model from graphs added in the order of time; one user at a time.
 
     Options are those of stg_trainer_opts; what is not given has the library's default. ``hops=0`` is the

@@ -7,7 +7,7 @@ from typing import Any, Iterator
 
 from . import _abi
 from ._abi import lib
-from ._base import AGAIN, MORE, Bundle, Context, Handle, check, default_context, nanoseconds
+from ._base import AGAIN, MORE, Bundle, Context, Stateful, check, default_context, nanoseconds
 from .graph import Graph
 from .ingest import BorrowedIngest, Lane
 from .model import Forecast
@@ -17,7 +17,7 @@ from .score import Report
 _GRAPH, _REPORT, _PLAN, _FORECAST, _NEXT = range(5)
 
 
-class Monitor(Handle):
+class Monitor(Stateful):
     """Ingest, session, detector and planner of one model file; one user at a time.
 
     >>> monitor = Monitor(Bundle("model.stg"))

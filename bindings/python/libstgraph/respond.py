@@ -8,7 +8,7 @@ from typing import Iterator
 
 from . import _abi
 from ._abi import lib
-from ._base import Context, Handle, Shared, check, default_context, to_text
+from ._base import Context, Shared, Stateful, check, default_context, to_text
 from .graph import Graph
 from .model import Forecast
 from .score import Report
@@ -52,7 +52,7 @@ class Plan(Shared):
             yield self[index]
 
 
-class Planner(Handle):
+class Planner(Stateful):
     """Makes plans; one user at a time. Times in nanoseconds, 0: the default of stg_planner_opts."""
 
     _destroy = "stg_planner_destroy"

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _abi
 from ._abi import lib
-from ._base import Bundle, Context, Handle, Shared, check, default_context, to_text, view
+from ._base import Bundle, Context, Shared, Stateful, check, default_context, to_text, view
 from .graph import Graph
 from .model import Forecast
 
@@ -115,7 +115,7 @@ class Report(Shared):
             yield self[index]
 
 
-class Detector(Handle):
+class Detector(Stateful):
     """Judges windows; one user at a time.
 
     ``bundle``: where the calibration comes from; without, it knows nothing and learn() and fit() teach it.
