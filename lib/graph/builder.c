@@ -255,19 +255,19 @@ int32_t stg_graph_builder_column(stg_graph_builder *b, uint32_t kind, const char
     if (*index != UINT32_MAX)
         return STG_OK;
     STG_RETURN_IF_ERROR(reserve(b, kind, 1, (size_t)b->schema->count[kind] + 1));
-    /* Graphs that are out read the old schema: the new column goes into a copy. */
-    stg__schema *s = stg__schema_new(b->ctx, b->schema);
+    /* Graphs that are out read the old schema: the new column then goes into a copy. */
+    const bool own = stg__schema_own(b->schema);
+    stg__schema *s = own ? b->schema : stg__schema_new(b->ctx, b->schema);
     if (!s)
         return STG_E_NOMEM;
     const int32_t status = stg__names_add(s->names[kind], name, len, index);
-    if (status != STG_OK) {
-        stg__schema_unref(s);
-        return status;
-    }
-    s->count[kind]++;
-    stg__schema_unref(b->schema);
-    b->schema = s;
-    return STG_OK;
+    if (status == STG_OK)
+        s->count[kind]++;
+    if (!own)
+        stg__schema_unref(status == STG_OK ? b->schema : s);
+    if (status == STG_OK)
+        b->schema = s;
+    return status;
 }
 
 static uint32_t item_count(const stg_graph_builder *b, uint32_t kind)

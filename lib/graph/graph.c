@@ -25,6 +25,14 @@ stg__schema *stg__schema_ref(stg__schema *s)
     return s;
 }
 
+bool stg__schema_own(stg__schema *s)
+{
+    if (atomic_load_explicit(&s->refs, memory_order_acquire) != 1)
+        return false;
+    s->id = atomic_fetch_add_explicit(&next_schema, 1, memory_order_relaxed);
+    return true;
+}
+
 stg__schema *stg__schema_new(stg_ctx *ctx, const stg__schema *copy)
 {
     stg__schema *s = (stg__schema *)stg__calloc(ctx, 1, sizeof *s);

@@ -23,5 +23,8 @@ typedef struct stg__schema {
 stg__schema *stg__schema_new(stg_ctx *ctx, const stg__schema *copy); /* copy may be NULL */
 stg__schema *stg__schema_ref(stg__schema *s);
 void stg__schema_unref(stg__schema *s);
+/* Whether the caller holds the only reference. It may then add columns: the schema has a new id, since
+ * sessions know columns by it. */
+bool stg__schema_own(stg__schema *s);
 
 #endif
