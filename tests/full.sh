@@ -24,16 +24,13 @@ suite valgrind build-test-gcc --setup=valgrind --suite=unit --suite=fuzz
 step analyzer env CC=gcc bash -c '. tests/setup.sh; stg_build "$@"' - build-test-analyzer \
     -Dwerror=true -Dtests=disabled -Dcli=disabled -Dbuildtype=debug -Dc_args=-fanalyzer
 
-# Every fuzz target lives for a fixed number of inputs.
+# Every fuzz target lives for some seconds of processor time; STG_FUZZ_SECONDS=1200 is the long run.
 step build-fuzz env CC=clang bash -c '. tests/setup.sh; stg_build "$@"' - build-test-fuzz \
     -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized &&
     for target in tests/fuzz/fuzz_*.c; do
         target=$(basename "$target" .c)
-        corpus=build-test-fuzz/corpus/$target
-        mkdir -p "$corpus"
-        step "fuzz-$target" "build-test-fuzz/tests/fuzz/live_$target" -runs=100000 -seed=7 \
-            -max_len=8192 -timeout=20 -print_final_stats=1 "$corpus" \
-            "tests/corpus/${target#fuzz_}"
+        step "${target/_/-}" tests/fuzz/live.sh build-test-fuzz "${target#fuzz_}" "${STG_FUZZ_SECONDS:-60}"
+        say "  $(tail -n 1 "$logs/${target/_/-}.log")"
     done
 
 # The page of a report in a browser.

@@ -72,8 +72,9 @@ static int32_t read_model(stg_monitor *mon, const stg_bundle *bundle, const stg_
     stg_model_info info = {.size = sizeof info};
     STG_RETURN_IF_ERROR(stg_model_get_info(model, &info));
     uint64_t lead = 1;
-    if (stg__bundle_meta(bundle, "score/lead"))
-        STG_RETURN_IF_ERROR(stg__bundle_meta_u64(bundle, "score/lead", &lead));
+    if (stg__bundle_meta(bundle, "score/lead") &&
+        stg__bundle_meta_u64(bundle, "score/lead", &lead) != STG_OK)
+        return stg__fail(err, STG_E_FORMAT, "score/lead is not a number");
     if (lead < 1 || lead > info.horizon)
         return stg__fail(err, STG_E_FORMAT, "score/lead is %llu, the model looks %u windows ahead",
                          (unsigned long long)lead, info.horizon);
