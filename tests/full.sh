@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# The slow part of tests/run.sh --full; sourced by it, uses its step and suite.
+# The slow part of tests/run.sh --full; sourced by it, uses its step, suite and logs.
+: "${logs:?}"
 
 # Library and tests under AddressSanitizer and UndefinedBehaviorSanitizer, then ThreadSanitizer. What
 # the lint, ABI and install suites look at is the same as in the release build.

@@ -56,15 +56,16 @@ static int32_t read_header(stg_model *m, const stg_bundle *b, stg_error *err)
     return STG_OK;
 }
 
-/* Names are limited in number here and in length below, as those of graphs are. */
-static int32_t read_names(const stg_bundle *b, const char *name, stg__names *into, bool empty,
-                          stg_error *err)
+/* Names are limited in number and length as those of graphs are. Like those they may hold any bytes,
+ * but columns are told as plain texts. */
+static int32_t read_names(const stg_bundle *b, const char *name, stg__names *into, bool routes,
+                          bool columns, stg_error *err)
 {
     STG_RETURN_IF_ERROR(stg__bundle_get_names(b, name, into, err));
     for (uint32_t i = 0; i < stg__names_count(into); i++) {
         size_t len = 0;
         const char *text = stg__names_get(into, i, &len);
-        if (len > STG_NAME_MAX || (len == 0 && !empty) || memchr(text, 0, len))
+        if (len > STG_NAME_MAX || (len == 0 && !routes) || (columns && memchr(text, 0, len)))
             return stg__fail(err, STG_E_FORMAT, "names %s: number %u is not usable", name, i);
     }
     return STG_OK;
@@ -72,7 +73,7 @@ static int32_t read_names(const stg_bundle *b, const char *name, stg__names *int
 
 static int32_t read_columns(stg_model *m, const stg_bundle *b, stg_error *err)
 {
-    STG_RETURN_IF_ERROR(read_names(b, "model/columns", m->columns, false, err));
+    STG_RETURN_IF_ERROR(read_names(b, "model/columns", m->columns, false, true, err));
     const uint32_t columns = stg__model_columns(m);
     if (columns == 0)
         return stg__fail(err, STG_E_FORMAT, "names model/columns are empty");
@@ -168,8 +169,8 @@ static int32_t read_model(stg_model *m, const stg_bundle *b, stg_error *err)
     const uint64_t shape[2] = {UINT64_MAX, 3};
     STG_RETURN_IF_ERROR(read_header(m, b, err));
     STG_RETURN_IF_ERROR(read_columns(m, b, err));
-    STG_RETURN_IF_ERROR(read_names(b, "model/nodes", m->nodes, false, err));
-    STG_RETURN_IF_ERROR(read_names(b, "model/routes", m->routes, true, err));
+    STG_RETURN_IF_ERROR(read_names(b, "model/nodes", m->nodes, false, false, err));
+    STG_RETURN_IF_ERROR(read_names(b, "model/routes", m->routes, true, false, err));
     STG_RETURN_IF_ERROR(stg__bundle_get(b, "model/edges/ends", STG__U32, 2, shape, &ends, err));
     if (ends->shape[0] > MAX_EDGES)
         return stg__fail(err, STG_E_LIMIT, "tensor model/edges/ends: more than %u edges", MAX_EDGES);

@@ -152,10 +152,12 @@ static void learn_edges(stg_session *s, const stg_graph *g, const uint8_t *mask)
         const double all = stg__from_log(caller[t->src[e]]);
         if ((mask && (mask[t->src[e]] || mask[t->dst[e]])) || !isfinite(calls[e]) || isnan(all))
             continue;
+        /* As columns of nodes are read: below zero is zero, and there is an end to it. */
+        const double seen = fmin(fmax(calls[e], 0), stg__from_log(INFINITY));
         double rate = EDGE_RATE; /* an edge without a past: the plain mean at first */
         if (st->edge_seen[e] < 1 / EDGE_RATE)
             rate = 1.0 / ++st->edge_seen[e];
-        st->share[e] += rate * (calls[e] - st->share[e]);
+        st->share[e] += rate * (seen - st->share[e]);
         st->caller[e] += rate * (all - st->caller[e]);
     }
 }

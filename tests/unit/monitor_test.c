@@ -80,7 +80,8 @@ START_TEST(bad_bundles_and_options)
     ck_assert_ptr_nonnull(strstr(b.err.text, "score/lead is 5"));
     ck_assert_ptr_null(b.mon);
     stg__bundle_set_meta(b.bundle, "score/lead", "-3");
-    ck_assert_int_lt(stg_monitor_create(&b.mon, b.ctx, b.bundle, NULL, &b.err), 0);
+    ck_assert_int_eq(stg_monitor_create(&b.mon, b.ctx, b.bundle, NULL, &b.err), STG_E_FORMAT);
+    ck_assert_str_eq(b.err.text, "score/lead is not a number");
     stg__bundle_set_meta(b.bundle, "score/lead", "0");
     ck_assert_int_eq(stg_monitor_create(&b.mon, b.ctx, b.bundle, NULL, &b.err), STG_E_FORMAT);
     stg__bundle_drop(b.bundle, "model/");
