@@ -56,8 +56,8 @@ static void fill_edges(const stg_session *s, stg_forecast *f)
             const double calls = callers[st->topo->src[e]];
             if (!st->edge_seen[e])
                 to[e] = NAN;
-            else if (st->caller[e] > 0)
-                to[e] = calls * (st->share[e] / st->caller[e]);
+            else if (st->caller[e] > 0) /* a caller of next to nothing: the share has an end */
+                to[e] = calls * fmin(st->share[e] / st->caller[e], stg__from_log(INFINITY));
             else
                 to[e] = st->share[e];
         }
