@@ -155,6 +155,9 @@ static bool sane_numbers(const stg_detector *d, const uint64_t *u)
             return false;
     const bool edge = u[U_EDGE] < d->edges || u[U_EDGE] == UINT32_MAX;
     const bool node = u[U_NODE] < d->nodes || u[U_NODE] == UINT32_MAX;
+    const uint64_t end = d->last_start + d->window_ns;
+    if (u[U_OPENED_NS] > end || u[U_ONSET_NS] >= u[U_OPENED_NS])
+        return false;
     return edge && node && u[U_ID] != 0 && stg__class_known((uint32_t)u[U_CLASS]) &&
            stg__class_known((uint32_t)u[U_NOTICED_CLASS]);
 }
@@ -164,7 +167,7 @@ static bool sane_values(const double *f)
     for (uint32_t i = 0; i < F_COUNT; i++)
         if (!(fabs(f[i]) < 1e30))
             return false;
-    return true;
+    return f[F_CONFIDENCE] >= 0 && f[F_CONFIDENCE] <= 1;
 }
 
 static void unpack(stg__incident *inc, const uint64_t *u, const double *f)

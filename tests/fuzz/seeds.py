@@ -98,9 +98,22 @@ def model():
         yield f'shape-{place}', bytes([2, 5, place * 7, 4 + place % 4, 5 + place, 1])
 
 
+def state():
+    """as model; the first byte: kind, prefix, and 128 for the parts alone"""
+    for kind in range(3):
+        for alone in (0, 126):
+            yield f'good-{kind}-{alone}', bytes([kind + alone])
+        for prefix in range(8):
+            for what in range(1, 8):
+                yield f'do-{kind}-{prefix}-{what}', bytes([kind + 3 * prefix]) + bytes(
+                    [what, (prefix * 37 + what) % 256, 31 * what, 1, NAN if what % 2 else 40])
+    for number in range(24):
+        yield f'meta-{number}', bytes([number % 3 + 126 * (number % 2), 0, 0, number * 3, number])
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
-    for target in (topology, gauges, snapshot, model):
+    for target in (topology, gauges, snapshot, model, state):
         (folder / target.__name__).mkdir(parents=True, exist_ok=True)
         for name, data in target():
             (folder / target.__name__ / name).write_bytes(data)
