@@ -20,8 +20,11 @@ int cli_graph(int argc, char **argv);
 int cli_report(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
 int cli_eval(int argc, char **argv);
+int cli_top(int argc, char **argv);
 
-/* Messages go to standard error as "stgraph: ...". */
+/* Messages go to standard error as "stgraph: ...", or to a sink while a command owns the screen:
+ * the text without a newline; NULL ends that. */
+void cli_say_to(void (*sink)(const char *text, void *user), void *user);
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_usage_error(const char *command, const char *format, ...)
@@ -43,10 +46,52 @@ bool cli_take_files(cli_files *files, const char *first, int argc, char **argv);
 stg_ctx *cli_context(void);
 stg_bundle *cli_open_bundle(stg_ctx *ctx, const char *path);
 
+/* --- input ------------------------------------------------------------------------------------ */
+
+/* What watch, report and top are told about their input. */
+typedef struct cli_input {
+    cli_files calls;
+    cli_files gauges;
+    const char *model;
+    double false_alarms;
+    double grace_s; /* below 0: not told */
+} cli_input;
+
+enum { CLI_OPT_MODEL = 512, CLI_OPT_CALLS, CLI_OPT_GAUGES, CLI_OPT_FALSE, CLI_OPT_GRACE };
+
+/* Their rows of a table for getopt_long(), and of the help. */
+#define CLI_INPUT_OPTIONS                                                                          \
+    {"model", required_argument, NULL, CLI_OPT_MODEL},                                             \
+        {"calls", required_argument, NULL, CLI_OPT_CALLS},                                         \
+        {"gauges", required_argument, NULL, CLI_OPT_GAUGES},                                       \
+        {"false-alarms-per-day", required_argument, NULL, CLI_OPT_FALSE}
+#define CLI_GRACE_OPTION {"grace", required_argument, NULL, CLI_OPT_GRACE}
+#define CLI_INPUT_HELP                                                                             \
+    "      --model MODEL             file written by 'stgraph learn'\n"                            \
+    "      --calls FILE...           calls, one JSON object a line; '-' is standard input\n"       \
+    "      --gauges FILE...          gauges that belong to them\n"
+#define CLI_FALSE_HELP                                                                             \
+    "      --false-alarms-per-day X  false alarms that are tolerated in 24 hours (default 2)\n"
+#define CLI_GRACE_HELP                                                                             \
+    "      --grace SECONDS           how long a window stays open for late records\n"              \
+    "                                (default 0 for files, 1 for standard input)\n"
+
+/* Takes one option of getopt_long(): 1 taken, 0 not one of these, -1 wrong (after a message). */
+int cli_input_option(cli_input *input, int option, int argc, char **argv);
+/* Makes the monitor of the model in a bundle. Returns an exit code. */
+int cli_input_monitor(const cli_input *input, stg_ctx *ctx, const stg_bundle *bundle,
+                      stg_monitor **monitor, uint64_t *window_ns);
+/* How long windows stay open, as told or by the kind of input. */
+uint64_t cli_input_grace(const cli_input *input);
+
 /* --- replay ----------------------------------------------------------------------------------- */
 
 /* Called when all records before window_end (plus grace) have been pushed; not 0 ends the replay. */
 typedef int (*cli_window_fn)(uint64_t window_end, void *user);
+
+/* Waits until a descriptor can be read, in place of poll(), for a command that has more to wait for;
+ * timeout_ms < 0: no limit. 1 readable, 0 the time is over, -1 the replay shall end. */
+typedef int (*cli_wait_fn)(int fd, int timeout_ms, void *user);
 
 typedef struct cli_replay {
     stg_ctx *ctx;
@@ -57,6 +102,7 @@ typedef struct cli_replay {
     bool partial;         /* the first and the last window count although they are cut short */
     uint64_t grace_ns;    /* how long after its end a window stays open, in the records' time */
     cli_window_fn window;
+    cli_wait_fn wait;     /* NULL: poll() */
     void *user;
     uint64_t records;     /* out: calls pushed */
     uint64_t bad_lines;   /* out: lines that were not understood */
@@ -74,6 +120,8 @@ typedef struct cli_source cli_source;
 /* Opens a file of records: "-" is standard input, names ending in .xz or .gz go through xz or gzip. */
 cli_source *cli_source_open(const char *name, stg_ctx *ctx, stg_lane *lane);
 void cli_source_close(cli_source *source);
+/* Waits by this function from now on. */
+void cli_source_wait_by(cli_source *source, cli_wait_fn wait, void *user);
 /* Looks at the next record without taking it: 1 there is one, 0 the end, -1 nothing at the moment
  * (standard input only), -2 the source failed (after a message). */
 int cli_source_peek(cli_source *source, stg_record *record, int timeout_ms);

@@ -32,7 +32,10 @@ static int next_source(merge *m, int kind)
     if (!files || m->next_file[kind] == files->count)
         return 0;
     m->source[kind] = cli_source_open(files->name[m->next_file[kind]++], m->r->ctx, m->lane);
-    return m->source[kind] ? 1 : -1;
+    if (!m->source[kind])
+        return -1;
+    cli_source_wait_by(m->source[kind], m->r->wait, m->r->user);
+    return 1;
 }
 
 /* Looks at the next record of a kind, over the ends of files: 1, 0 the end, -1 not now, -2 failed. */

@@ -15,36 +15,28 @@ static const char help[] =
     "Writes one self-contained HTML page: the service graph over time, observed against forecast,\n"
     "incidents and what to do about them.\n"
     "\n"
-    "      --model MODEL             file written by 'stgraph learn'\n"
-    "      --calls FILE...           calls, one JSON object a line; '-' is standard input\n"
-    "      --gauges FILE...          gauges that belong to them\n"
+    CLI_INPUT_HELP
     "      --out PAGE                file to write\n"
     "      --title TEXT              headline of the page\n"
-    "      --false-alarms-per-day X  as of 'stgraph watch'\n"
+    CLI_FALSE_HELP
     "      --help                    this text\n";
 
 typedef struct report {
-    cli_files calls;
-    cli_files gauges;
-    const char *model;
+    cli_input in;
     const char *out;
     const char *title;
-    double false_alarms;
     stg_monitor *monitor;
     report_data *data;
     char *line;
 } report;
 
 enum { LINE = 65536 };
-enum { OPT_MODEL = 256, OPT_CALLS, OPT_GAUGES, OPT_OUT, OPT_TITLE, OPT_FALSE, OPT_HELP };
+enum { OPT_OUT = 256, OPT_TITLE, OPT_HELP };
 
 static const struct option options[] = {
-    {"model", required_argument, NULL, OPT_MODEL},
-    {"calls", required_argument, NULL, OPT_CALLS},
-    {"gauges", required_argument, NULL, OPT_GAUGES},
+    CLI_INPUT_OPTIONS,
     {"out", required_argument, NULL, OPT_OUT},
     {"title", required_argument, NULL, OPT_TITLE},
-    {"false-alarms-per-day", required_argument, NULL, OPT_FALSE},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -53,25 +45,17 @@ static int parse(report *r, int argc, char **argv)
 {
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        bool ok = true;
+        const int taken = cli_input_option(&r->in, option, argc, argv);
+        if (taken < 0)
+            return CLI_USAGE;
+        if (taken)
+            continue;
         switch (option) {
-        case OPT_MODEL:
-            r->model = optarg;
-            break;
-        case OPT_CALLS:
-            ok = cli_take_files(&r->calls, optarg, argc, argv);
-            break;
-        case OPT_GAUGES:
-            ok = cli_take_files(&r->gauges, optarg, argc, argv);
-            break;
         case OPT_OUT:
             r->out = optarg;
             break;
         case OPT_TITLE:
             r->title = optarg;
-            break;
-        case OPT_FALSE:
-            ok = cli_number(optarg, "--false-alarms-per-day", 1e-6, 86400, &r->false_alarms);
             break;
         case OPT_HELP:
             fputs(help, stdout);
@@ -79,12 +63,10 @@ static int parse(report *r, int argc, char **argv)
         default:
             return cli_usage_error("report", "bad option");
         }
-        if (!ok)
-            return CLI_USAGE;
     }
     if (optind < argc)
         return cli_usage_error("report", "'%s' does not belong there", argv[optind]);
-    if (!r->model || r->calls.count == 0 || !r->out)
+    if (!r->in.model || r->in.calls.count == 0 || !r->out)
         return cli_usage_error("report", "--model, --calls and --out are needed");
     return CLI_OK;
 }
@@ -158,27 +140,20 @@ static int write_page(const report *r, uint64_t window_ns)
 
 static int run(report *r, stg_ctx *ctx, stg_bundle *bundle)
 {
-    const stg_model *model = NULL;
-    stg_model_info info = {.size = sizeof info};
-    stg_error err;
+    uint64_t window_ns = 0;
     r->data = report_data_new();
     r->line = (char *)malloc(LINE);
     if (!r->data || !r->line)
         return cli_fail("out of memory");
-    if (stg_model_load(&model, bundle, &err) != STG_OK)
-        return cli_fail("%s: %s", r->model, err.text);
-    stg_model_get_info(model, &info);
-    const uint64_t window_ns = info.window_ns;
-    stg_unref(model);
-    const stg_detector_opts det = {.size = sizeof det, .false_alarms_per_day = r->false_alarms};
-    const stg_monitor_opts opts = {.size = sizeof opts, .detector = &det};
-    if (stg_monitor_create(&r->monitor, ctx, bundle, &opts, &err) != STG_OK)
-        return cli_fail("%s: %s", r->model, err.text);
+    int code = cli_input_monitor(&r->in, ctx, bundle, &r->monitor, &window_ns);
+    if (code)
+        return code;
     cli_replay replay = {
-        .ctx = ctx, .ingest = stg_monitor_ingest(r->monitor), .calls = &r->calls,
-        .gauges = &r->gauges, .window_ns = window_ns, .window = tick, .user = r, .max_bad = 1000000,
+        .ctx = ctx, .ingest = stg_monitor_ingest(r->monitor), .calls = &r->in.calls,
+        .gauges = &r->in.gauges, .window_ns = window_ns, .window = tick, .user = r,
+        .max_bad = 1000000,
     };
-    const int code = cli_replay_run(&replay);
+    code = cli_replay_run(&replay);
     return code ? code : write_page(r, window_ns);
 }
 
@@ -189,7 +164,7 @@ int cli_report(int argc, char **argv)
     if (code)
         return code < 0 ? CLI_OK : code;
     stg_ctx *ctx = cli_context();
-    stg_bundle *bundle = ctx ? cli_open_bundle(ctx, r.model) : NULL;
+    stg_bundle *bundle = ctx ? cli_open_bundle(ctx, r.in.model) : NULL;
     code = bundle ? run(&r, ctx, bundle) : CLI_FAILED;
     stg_monitor_destroy(r.monitor);
     stg_bundle_destroy(bundle);

@@ -13,35 +13,25 @@ static const char help[] =
     "Usage: stgraph watch --model MODEL --calls FILE [--gauges FILE] [OPTION]...\n"
     "Reports incidents in calls: one JSON object a line when one opens, changes or closes.\n"
     "\n"
-    "      --model MODEL             file written by 'stgraph learn'\n"
-    "      --calls FILE...           calls, one JSON object a line; '-' is standard input\n"
-    "      --gauges FILE...          gauges that belong to them\n"
-    "      --false-alarms-per-day X  false alarms that are tolerated in 24 hours (default 2)\n"
-    "      --grace SECONDS           how long a window stays open for late records\n"
-    "                                (default 0 for files, 1 for standard input)\n"
+    CLI_INPUT_HELP
+    CLI_FALSE_HELP
+    CLI_GRACE_HELP
     "      --human                   text for people in place of JSON\n"
     "      --help                    this text\n";
 
 typedef struct watch {
-    cli_files calls;
-    cli_files gauges;
-    const char *model;
-    double false_alarms;
-    double grace_s;
+    cli_input in;
     bool human;
     stg_monitor *monitor;
     char *line;
     size_t cap;
 } watch;
 
-enum { OPT_MODEL = 256, OPT_CALLS, OPT_GAUGES, OPT_FALSE, OPT_GRACE, OPT_HUMAN, OPT_HELP };
+enum { OPT_HUMAN = 256, OPT_HELP };
 
 static const struct option options[] = {
-    {"model", required_argument, NULL, OPT_MODEL},
-    {"calls", required_argument, NULL, OPT_CALLS},
-    {"gauges", required_argument, NULL, OPT_GAUGES},
-    {"false-alarms-per-day", required_argument, NULL, OPT_FALSE},
-    {"grace", required_argument, NULL, OPT_GRACE},
+    CLI_INPUT_OPTIONS,
+    CLI_GRACE_OPTION,
     {"human", no_argument, NULL, OPT_HUMAN},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
@@ -51,23 +41,12 @@ static int parse(watch *w, int argc, char **argv)
 {
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        bool ok = true;
+        const int taken = cli_input_option(&w->in, option, argc, argv);
+        if (taken < 0)
+            return CLI_USAGE;
+        if (taken)
+            continue;
         switch (option) {
-        case OPT_MODEL:
-            w->model = optarg;
-            break;
-        case OPT_CALLS:
-            ok = cli_take_files(&w->calls, optarg, argc, argv);
-            break;
-        case OPT_GAUGES:
-            ok = cli_take_files(&w->gauges, optarg, argc, argv);
-            break;
-        case OPT_FALSE:
-            ok = cli_number(optarg, "--false-alarms-per-day", 1e-6, 86400, &w->false_alarms);
-            break;
-        case OPT_GRACE:
-            ok = cli_number(optarg, "--grace", 0, 3600, &w->grace_s);
-            break;
         case OPT_HUMAN:
             w->human = true;
             break;
@@ -77,12 +56,10 @@ static int parse(watch *w, int argc, char **argv)
         default:
             return cli_usage_error("watch", "bad option");
         }
-        if (!ok)
-            return CLI_USAGE;
     }
     if (optind < argc)
         return cli_usage_error("watch", "'%s' does not belong there", argv[optind]);
-    if (!w->model || w->calls.count == 0)
+    if (!w->in.model || w->in.calls.count == 0)
         return cli_usage_error("watch", "--model and --calls are needed");
     return CLI_OK;
 }
@@ -221,26 +198,16 @@ static int tick(uint64_t window_end, void *user)
 
 static int run(watch *w, stg_ctx *ctx, stg_bundle *bundle)
 {
-    const stg_model *model = NULL;
-    stg_model_info info = {.size = sizeof info};
-    stg_error err;
-    if (stg_model_load(&model, bundle, &err) != STG_OK)
-        return cli_fail("%s: %s", w->model, err.text);
-    stg_model_get_info(model, &info);
-    const uint64_t window_ns = info.window_ns;
-    stg_unref(model);
-    const stg_detector_opts det = {.size = sizeof det, .false_alarms_per_day = w->false_alarms};
-    const stg_monitor_opts opts = {.size = sizeof opts, .detector = &det};
-    if (stg_monitor_create(&w->monitor, ctx, bundle, &opts, &err) != STG_OK)
-        return cli_fail("%s: %s", w->model, err.text);
-    const bool live = strcmp(w->calls.name[0], "-") == 0;
+    uint64_t window_ns = 0;
+    int code = cli_input_monitor(&w->in, ctx, bundle, &w->monitor, &window_ns);
+    if (code)
+        return code;
     cli_replay replay = {
-        .ctx = ctx, .ingest = stg_monitor_ingest(w->monitor), .calls = &w->calls,
-        .gauges = &w->gauges, .window_ns = window_ns, .window = tick, .user = w,
-        .grace_ns = (uint64_t)llround(1e9 * (w->grace_s >= 0 ? w->grace_s : live ? 1 : 0)),
-        .max_bad = 1000000,
+        .ctx = ctx, .ingest = stg_monitor_ingest(w->monitor), .calls = &w->in.calls,
+        .gauges = &w->in.gauges, .window_ns = window_ns, .window = tick, .user = w,
+        .grace_ns = cli_input_grace(&w->in), .max_bad = 1000000,
     };
-    const int code = cli_replay_run(&replay);
+    code = cli_replay_run(&replay);
     if (replay.bad_lines)
         cli_say("%" PRIu64 " lines were not understood", replay.bad_lines);
     return code;
@@ -248,12 +215,12 @@ static int run(watch *w, stg_ctx *ctx, stg_bundle *bundle)
 
 int cli_watch(int argc, char **argv)
 {
-    watch w = {.grace_s = -1};
+    watch w = {.in = {.grace_s = -1}};
     int code = parse(&w, argc, argv);
     if (code)
         return code < 0 ? CLI_OK : code;
     stg_ctx *ctx = cli_context();
-    stg_bundle *bundle = ctx ? cli_open_bundle(ctx, w.model) : NULL;
+    stg_bundle *bundle = ctx ? cli_open_bundle(ctx, w.in.model) : NULL;
     code = bundle ? run(&w, ctx, bundle) : CLI_FAILED;
     stg_monitor_destroy(w.monitor);
     stg_bundle_destroy(bundle);

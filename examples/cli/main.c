@@ -17,6 +17,7 @@ static const char usage[] =
     "Commands:\n"
     "  learn    learn a model of normal traffic from recorded calls\n"
     "  watch    report incidents in calls, one JSON object a line\n"
+    "  top      show services, calls and incidents live on a terminal\n"
     "  graph    print the service graph of one window\n"
     "  report   write a page to look at: graph, forecast and incidents over time\n"
     "  inspect  say what a model file holds\n"
@@ -30,11 +31,29 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"learn", cli_learn}, {"watch", cli_watch}, {"graph", cli_graph},
-    {"report", cli_report}, {"inspect", cli_inspect}, {"eval", cli_eval},
+    {"report", cli_report}, {"inspect", cli_inspect}, {"eval", cli_eval}, {"top", cli_top},
 };
+
+/* Where messages go while a command owns the screen. */
+static struct {
+    void (*say)(const char *text, void *user);
+    void *user;
+} sink;
+
+void cli_say_to(void (*say_fn)(const char *text, void *user), void *user)
+{
+    sink.say = say_fn;
+    sink.user = user;
+}
 
 __attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args)
 {
+    if (sink.say) {
+        char text[1024];
+        vsnprintf(text, sizeof text, format, args);
+        sink.say(text, sink.user);
+        return;
+    }
     fputs("stgraph: ", stderr);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);

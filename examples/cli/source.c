@@ -28,6 +28,8 @@ struct cli_source {
     uint64_t bad_lines;
     bool ended;
     bool live;
+    cli_wait_fn wait;
+    void *user;
     char block[BLOCK];
 };
 
@@ -111,12 +113,28 @@ void cli_source_close(cli_source *s)
     free(s);
 }
 
+void cli_source_wait_by(cli_source *s, cli_wait_fn wait, void *user)
+{
+    s->wait = wait;
+    s->user = user;
+}
+
+/* 1 there is something to read or the end, 0 not within the time, -1 the reader does not want more. */
+static int wait_for_input(cli_source *s, int timeout_ms)
+{
+    const int limit = s->live ? timeout_ms : -1;
+    if (s->wait)
+        return s->wait(s->fd, limit, s->user);
+    struct pollfd p = {.fd = s->fd, .events = POLLIN};
+    return limit < 0 || poll(&p, 1, limit) != 0;
+}
+
 /* Feeds one more block: 1 fed, 0 the end was fed, -1 nothing to read now, -2 failed. */
 static int feed(cli_source *s, int timeout_ms)
 {
-    struct pollfd p = {.fd = s->fd, .events = POLLIN};
-    if (s->live && timeout_ms >= 0 && poll(&p, 1, timeout_ms) == 0)
-        return -1;
+    const int ready = wait_for_input(s, timeout_ms);
+    if (ready <= 0)
+        return ready - 1;
     ssize_t n;
     do {
         n = read(s->fd, s->block, sizeof s->block);
