@@ -25,6 +25,7 @@ int cli_top(int argc, char **argv);
 /* Messages go to standard error as "stgraph: ...", or to a sink while a command owns the screen:
  * the text without a newline; NULL ends that. */
 void cli_say_to(void (*sink)(const char *text, void *user), void *user);
+bool cli_says_elsewhere(void);
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_usage_error(const char *command, const char *format, ...)

@@ -38,6 +38,7 @@ static const char help[] =
 #define FRAME_MS 40       /* frames do not follow faster, unless a key was pressed */
 #define KEPT_MESSAGES 20  /* printed when the terminal is given back */
 #define MAX_SPEED 1024.0
+#define MIN_SPEED (1 / 64.0)
 
 typedef struct top {
     cli_input in;
@@ -155,8 +156,10 @@ static void change_speed(top_ui *ui, bool faster)
 {
     if (faster)
         ui->speed = ui->speed >= MAX_SPEED ? 0 : 2 * ui->speed;
-    else
-        ui->speed = ui->speed > 0 ? fmax(ui->speed / 2, 1.0 / 64) : MAX_SPEED;
+    else if (ui->speed > MIN_SPEED)
+        ui->speed /= 2;
+    else if (ui->speed == 0) /* from no limit */
+        ui->speed = MAX_SPEED;
 }
 
 static void show_pane(top_ui *ui, int pane)
@@ -457,7 +460,8 @@ static bool reads_stdin(const top *t)
 static int take_terminal(top *t)
 {
     const char *name = getenv("TERM");
-    if (t->once || t->batch > 0)
+    t->ui.batch = t->once || t->batch > 0;
+    if (t->ui.batch)
         return CLI_OK;
     if (!isatty(STDOUT_FILENO))
         return cli_fail("standard output is not a terminal; --once or --batch N print plain text");
@@ -476,6 +480,8 @@ static int give_back(top *t)
     term_close(t->term);
     cli_say_to(NULL, NULL);
     for (int i = 0; i < t->messages; i++) {
+        for (char *c = t->message[i]; *c; c++) /* they may quote the input */
+            *c = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
         cli_say("%s", t->message[i]);
         free(t->message[i]);
     }

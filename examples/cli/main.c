@@ -46,6 +46,11 @@ void cli_say_to(void (*say_fn)(const char *text, void *user), void *user)
     sink.user = user;
 }
 
+bool cli_says_elsewhere(void)
+{
+    return sink.say != NULL;
+}
+
 __attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args)
 {
     if (sink.say) {

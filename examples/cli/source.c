@@ -50,6 +50,8 @@ static int unpack(const char *tool, int file, pid_t *child)
     if (*child == 0) {
         dup2(file, STDIN_FILENO);
         dup2(ends[1], STDOUT_FILENO);
+        if (cli_says_elsewhere()) /* the screen is not the tool's to write on */
+            dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
         execlp(tool, tool, "-dc", (char *)NULL);
         _exit(127);
     }

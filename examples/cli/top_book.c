@@ -193,14 +193,26 @@ bool top_book_take(top_data *d, const stg_report *report, const stg_plan *plan)
     return true;
 }
 
+/* A service is part of it when it is named, or called by an edge that is: it takes the blow. */
+static bool has_node(const top_incident *inc, const char *name)
+{
+    for (uint32_t i = inc->first[STG_ITEM_NODE]; i < inc->first[STG_ITEM_NODE + 1]; i++)
+        if (strcmp(inc->item[i].node, name) == 0)
+            return true;
+    for (uint32_t i = inc->first[STG_ITEM_EDGE]; i < inc->first[STG_ITEM_EDGE + 1]; i++)
+        if (strcmp(inc->item[i].dst, name) == 0)
+            return true;
+    return false;
+}
+
 bool top_incident_has(const top_incident *inc, uint32_t kind, const char *const *name)
 {
-    const uint32_t part = kind == STG_NODE ? STG_ITEM_NODE : STG_ITEM_EDGE;
-    for (uint32_t i = inc->first[part]; i < inc->first[part + 1]; i++) {
+    if (kind == STG_NODE)
+        return has_node(inc, name[0]);
+    for (uint32_t i = inc->first[STG_ITEM_EDGE]; i < inc->first[STG_ITEM_EDGE + 1]; i++) {
         const stg_item *item = &inc->item[i];
-        if (kind == STG_NODE ? strcmp(item->node, name[0]) == 0
-                             : strcmp(item->src, name[0]) == 0 && strcmp(item->dst, name[1]) == 0 &&
-                                   strcmp(item->route, name[2]) == 0)
+        if (strcmp(item->src, name[0]) == 0 && strcmp(item->dst, name[1]) == 0 &&
+            strcmp(item->route, name[2]) == 0)
             return true;
     }
     return false;

@@ -36,6 +36,8 @@ static void add_line(lines *l, unsigned style, int indent, const char *text, siz
         l->line = grown;
         l->cap = cap;
     }
+    while (len > 0 && text[len - 1] == ' ') /* where it was broken */
+        len--;
     char *kept = strndup(text, len);
     l->failed = l->failed || !kept;
     if (kept)

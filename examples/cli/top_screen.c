@@ -212,8 +212,8 @@ static void add_cell(screen *s, const cell *c)
 
 static void add_style(screen *s, unsigned style, int colors)
 {
-    static const char *const color[3][3] = {
-        {"", "", ""}, {"", ";33", ";36"}, {"", ";38;5;208", ";38;5;75"}};
+    static const char *const color[3][ST_COLOR + 1] = { /* both colours are none */
+        {"", "", "", ""}, {"", ";33", ";36", ""}, {"", ";38;5;208", ";38;5;75", ""}};
     add_text(s, "\x1b[0");
     if (style & ST_BOLD)
         add_text(s, ";1");
@@ -227,13 +227,13 @@ static void add_style(screen *s, unsigned style, int colors)
     add_text(s, "m");
 }
 
-/* Cells of a row up to the last one that shows something. */
-static int row_end(const screen *s, int y)
+/* Cells of a row up to the last one that shows something; attributes show on blanks too. */
+static int row_end(const screen *s, int y, unsigned attributes)
 {
     int end = s->width;
     while (end > 0) {
         const cell *c = at(s, end - 1, y);
-        if (c->behind || (c->cp[0] && c->cp[0] != ' ') || (c->style & (ST_REVERSE | ST_LINE)))
+        if (c->behind || (c->cp[0] && c->cp[0] != ' ') || (c->style & attributes))
             break;
         end--;
     }
@@ -243,7 +243,7 @@ static int row_end(const screen *s, int y)
 static void add_row(screen *s, int y, int colors)
 {
     char place[32];
-    const int end = row_end(s, y);
+    const int end = row_end(s, y, ST_REVERSE | ST_LINE);
     unsigned style = ST_PLAIN;
     add(s, place, (size_t)snprintf(place, sizeof place, "\x1b[%d;1H\x1b[0m", y + 1));
     for (int x = 0; x < end; x++) {
@@ -296,7 +296,7 @@ const char *screen_text(screen *s, size_t *len)
     s->out_len = 0;
     s->failed = false;
     for (int y = 0; y < s->height; y++) {
-        const int end = row_end(s, y);
+        const int end = row_end(s, y, 0);
         for (int x = 0; x < end; x++)
             add_cell(s, at(s, x, y));
         add(s, "\n", 1);

@@ -185,7 +185,8 @@ enum { I_SEVERITY, I_CLASS, I_SURE, I_SINCE, I_SPAN, I_FIXED };
 static const struct {
     const char *head;
     int width;
-} fixed[I_FIXED] = {{"SEV", 4}, {"CLASS", 16}, {"CONF", 4}, {"SINCE", 8}, {"FOR", 6}};
+    int least; /* width of a screen that it needs */
+} fixed[I_FIXED] = {{"SEV", 4, 0}, {"CLASS", 16, 0}, {"CONF", 4, 44}, {"SINCE", 8, 56}, {"FOR", 6, 72}};
 
 /* What is proposed gets its own column on wide screens. */
 static int action_width(int room)
@@ -193,21 +194,34 @@ static int action_width(int room)
     return room >= 70 ? (2 * room) / 5 : 0;
 }
 
-static void draw_incident_heads(screen *s, int y)
+/* Puts the fixed columns of a line of incidents; returns where the text begins. */
+static int put_fixed(screen *s, int y, char word[][WORD], const unsigned *style)
 {
     int x = MARK;
     for (int c = 0; c < I_FIXED; c++) {
+        if (screen_width(s) < fixed[c].least)
+            continue;
         if (c == I_CLASS)
-            screen_put(s, x, y, fixed[c].width, ST_BOLD, fixed[c].head);
+            screen_put(s, x, y, fixed[c].width, style[c], word[c]);
         else
-            screen_put_right(s, x, y, fixed[c].width, ST_BOLD, fixed[c].head);
+            screen_put_right(s, x, y, fixed[c].width, style[c], word[c]);
         x += fixed[c].width + 1;
     }
-    const int room = screen_width(s) - x - 1;
+    return x + 1;
+}
+
+static void draw_incident_heads(screen *s, int y)
+{
+    static const unsigned style[I_FIXED] = {ST_BOLD, ST_BOLD, ST_BOLD, ST_BOLD, ST_BOLD};
+    char word[I_FIXED][WORD];
+    for (int c = 0; c < I_FIXED; c++)
+        snprintf(word[c], WORD, "%s", fixed[c].head);
+    const int x = put_fixed(s, y, word, style);
+    const int room = screen_width(s) - x;
     const int action = action_width(room);
-    screen_put(s, x + 1, y, room - action, ST_BOLD, "WHAT");
+    screen_put(s, x, y, room - action, ST_BOLD, "WHAT");
     if (action)
-        screen_put(s, x + 1 + room - action, y, action, ST_BOLD, "PROPOSED");
+        screen_put(s, x + room - action, y, action, ST_BOLD, "PROPOSED");
 }
 
 static void draw_incident(screen *s, int y, const top_data *d, const top_incident *inc)
@@ -216,32 +230,27 @@ static void draw_incident(screen *s, int y, const top_data *d, const top_inciden
     char action[LABEL];
     const int state = inc->benign ? ROW_BENIGN : ROW_ATTACK;
     const bool closed = inc->closed_ns != 0;
-    const unsigned style = closed ? ST_DIM : top_state_style(state);
+    const unsigned plain = closed ? ST_DIM : ST_PLAIN;
+    const unsigned name = closed ? ST_DIM : top_state_style(state);
+    const unsigned style[I_FIXED] = {plain, name, plain, plain, plain};
     const uint64_t until = closed ? inc->closed_ns : d->judgement.end_ns;
     snprintf(word[I_SEVERITY], WORD, "%.1f", inc->severity);
     snprintf(word[I_CLASS], WORD, "%s", inc->class_name);
     snprintf(word[I_SURE], WORD, "%.0f%%", 100 * inc->confidence);
     top_word_clock(word[I_SINCE], inc->opened_ns, false);
     top_word_span(word[I_SPAN], until > inc->opened_ns ? until - inc->opened_ns : 0);
-    screen_put(s, 0, y, 1, style, top_symbol(s, closed ? SYM_CLOSED : top_state_symbol(state)));
-    int x = MARK;
-    for (int c = 0; c < I_FIXED; c++) {
-        if (c == I_CLASS)
-            screen_put(s, x, y, fixed[c].width, style, word[c]);
-        else
-            screen_put_right(s, x, y, fixed[c].width, closed ? ST_DIM : ST_PLAIN, word[c]);
-        x += fixed[c].width + 1;
-    }
-    const int room = screen_width(s) - x - 1;
+    screen_put(s, 0, y, 1, name, top_symbol(s, closed ? SYM_CLOSED : top_state_symbol(state)));
+    const int x = put_fixed(s, y, word, style);
+    const int room = screen_width(s) - x;
     const int wide = action_width(room);
-    screen_put(s, x + 1, y, room - wide - (wide != 0), closed ? ST_DIM : ST_PLAIN, inc->text);
+    screen_put(s, x, y, room - wide - (wide != 0), plain, inc->text);
     if (!wide)
         return;
     if (inc->actions)
         top_label_action(s, action, &inc->action[0]);
     else
         snprintf(action, sizeof action, "%s", top_symbol(s, SYM_DASH));
-    screen_put(s, x + 1 + room - wide, y, wide, inc->withdrawn ? ST_DIM : ST_PLAIN, action);
+    screen_put(s, x + room - wide, y, wide, inc->withdrawn ? ST_DIM : ST_PLAIN, action);
 }
 
 void top_table(screen *s, const top_ui *ui, const top_data *d, int pane, int y, int end, bool select)

@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char keys[] = "q quit  space pause  n next  enter detail  tab pane  s sort  / filter  "
-                           "+- speed  ? help";
+static const char keys[] = "q quit  space pause  n next  enter detail  tab pane  s sort  / filter  ? help";
 
 /* A label and its value, when both fit; x moves on. */
 static void segment(screen *s, int *x, int y, const char *label, const char *value, unsigned style)
@@ -25,7 +24,7 @@ static void draw_title(screen *s, const top_ui *ui, const top_data *d)
 {
     char begin[WORD], until[WORD], span[WORD], speed[WORD], right[8 * WORD];
     const int width = screen_width(s);
-    const int run = ui->ended ? SYM_END : ui->paused ? SYM_PAUSE : SYM_RUN;
+    const int run_symbol = ui->ended ? SYM_END : ui->paused ? SYM_PAUSE : SYM_RUN;
     if (ui->live || ui->ended || ui->paused)
         snprintf(speed, sizeof speed, "%s", ui->ended ? "end" : ui->paused ? "paused" : "live");
     else if (ui->speed > 0)
@@ -37,7 +36,7 @@ static void draw_title(screen *s, const top_ui *ui, const top_data *d)
         top_word_clock(begin, d->info.start_ns, true);
         top_word_clock(until, d->info.end_ns, false);
         snprintf(right, sizeof right, "%s%s%s UTC  window %s  %s %s", begin, top_symbol(s, SYM_DASH),
-                 until, span, top_symbol(s, run), speed);
+                 until, span, ui->batch ? "" : top_symbol(s, run_symbol), ui->batch ? "" : speed);
     } else {
         snprintf(right, sizeof right, "waiting for a window of %s", span);
     }
@@ -45,7 +44,10 @@ static void draw_title(screen *s, const top_ui *ui, const top_data *d)
     const int name = screen_put(s, 0, 0, width, ST_BOLD | ST_REVERSE, " stgraph top ");
     if (need + name + 1 <= width) {
         screen_put_right(s, width - need, 0, need, ST_BOLD, right);
-        screen_put(s, name + 1, 0, width - need - name - 3, ST_PLAIN, ui->source);
+        const int room = width - need - name - 3;
+        const char *tail = strrchr(ui->source, '/');
+        const bool whole = !tail || screen_measure(s, ui->source, room) <= room;
+        screen_put(s, name + 1, 0, room, ST_PLAIN, whole ? ui->source : tail + 1);
     } else { /* the time of day is what matters */
         screen_put(s, name + 1, 0, width - name - 1, ST_BOLD, d->graph ? until : right);
     }
@@ -164,7 +166,7 @@ static int strip_height(const top_ui *ui, const top_data *d, int height)
     if (height < 12)
         return 0;
     const int most = height >= 24 ? 6 : 3;
-    return open == 0 ? 2 : 2 + (open < (uint64_t)most ? (int)open : most);
+    return open == 0 ? 1 : 1 + (open < (uint64_t)most ? (int)open : most);
 }
 
 static bool draw_strip(screen *s, const top_ui *ui, const top_data *d, int y, int end)
@@ -175,7 +177,7 @@ static bool draw_strip(screen *s, const top_ui *ui, const top_data *d, int y, in
         return !inc || top_preview(s, inc, y + 1, end);
     }
     if (d->total.attacks + d->total.benign == 0) {
-        screen_put(s, 2, y + 1, screen_width(s) - 2, ST_DIM, "no incident is open");
+        screen_put(s, 2, y, screen_width(s) - 2, ST_DIM, "no incident is open");
         return true;
     }
     top_ui open = *ui; /* the strip has no filter of its own and begins at the top */

@@ -30,7 +30,7 @@ typedef struct top_list {
 
 typedef struct top_ui {
     int pane;
-    bool detail, help, typing, paused, live, ended;
+    bool detail, help, typing, paused, live, ended, batch;
     double speed; /* 0: as fast as possible */
     const char *source;
     char filter[128];

@@ -100,6 +100,8 @@ void top_word_departure(char *to, double v, double expected)
         snprintf(to, WORD, "x%.0f", ratio);
     else if (ratio >= 2.995)
         snprintf(to, WORD, "x%.1f", ratio);
+    else if (fabs(ratio - 1) < 0.005)
+        snprintf(to, WORD, "0%%");
     else
         snprintf(to, WORD, "%+.0f%%", 100 * ratio - 100);
 }

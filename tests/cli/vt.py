@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A program in a terminal of its own, and what that terminal shows: just the sequences of ECMA-48 and
 the private modes that 'stgraph top' uses. Anything else is an error, so nothing else gets through."""
+import codecs
 import fcntl
 import os
 import re
@@ -26,7 +27,6 @@ class Screen:
         self.left = ""  # bytes of a sequence that is not whole
         self.errors = []
         self.main = []  # what came while the main buffer was shown
-        self.frames = 0
         self.style = ""
         self.clear()
 
@@ -128,6 +128,7 @@ class Session:
         self.size(columns, rows, tell=False)
         self.before = termios.tcgetattr(self.slave)
         self.raw = b""
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         take = self.slave if stdin is None else stdin
 
         def control():
@@ -148,7 +149,7 @@ class Session:
             return False
         data = os.read(self.master, 65536)
         self.raw += data
-        self.screen.feed(data.decode("utf-8", "replace"))
+        self.screen.feed(self.decode(data))
         return True
 
     def until(self, wanted, seconds=20):
