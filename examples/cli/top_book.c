@@ -193,16 +193,17 @@ bool top_book_take(top_data *d, const stg_report *report, const stg_plan *plan)
     return true;
 }
 
-/* A service is part of it when it is named, or called by an edge that is: it takes the blow. */
+/* A service is part of it when it is named, as a member or as a cause, or when the likeliest cause is
+ * an edge that calls it: then it takes the blow. */
 static bool has_node(const top_incident *inc, const char *name)
 {
-    for (uint32_t i = inc->first[STG_ITEM_NODE]; i < inc->first[STG_ITEM_NODE + 1]; i++)
-        if (strcmp(inc->item[i].node, name) == 0)
-            return true;
-    for (uint32_t i = inc->first[STG_ITEM_EDGE]; i < inc->first[STG_ITEM_EDGE + 1]; i++)
-        if (strcmp(inc->item[i].dst, name) == 0)
-            return true;
-    return false;
+    static const uint32_t parts[] = {STG_ITEM_NODE, STG_ITEM_CAUSE};
+    for (size_t p = 0; p < 2; p++)
+        for (uint32_t i = inc->first[parts[p]]; i < inc->first[parts[p] + 1]; i++)
+            if (strcmp(inc->item[i].node, name) == 0)
+                return true;
+    const uint32_t cause = inc->first[STG_ITEM_CAUSE];
+    return cause < inc->first[STG_ITEM_CAUSE + 1] && strcmp(inc->item[cause].dst, name) == 0;
 }
 
 bool top_incident_has(const top_incident *inc, uint32_t kind, const char *const *name)

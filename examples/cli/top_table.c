@@ -49,6 +49,14 @@ static int room_for_name(const layout *l, int width)
     return room;
 }
 
+/* Takes columns away until a name has so many cells. */
+static void drop_columns(layout *l, int width, int least)
+{
+    for (int drop = COLUMNS; drop > 0 && room_for_name(l, width) < least; drop--)
+        for (int c = 0; c < COLUMNS; c++)
+            l->width[c] = column[c].drop == drop ? 0 : l->width[c];
+}
+
 static layout lay_out(const screen *s, const top_ui *ui, const top_data *d, int pane)
 {
     layout l = {0};
@@ -57,12 +65,7 @@ static layout lay_out(const screen *s, const top_ui *ui, const top_data *d, int 
     const int least = pane == PANE_EDGES ? 32 : 14;
     for (int c = 0; c < COLUMNS; c++)
         l.width[c] = c == C_OPEN && pane == PANE_EDGES ? 0 : column[c].width;
-    for (int drop = 8; drop > 0; drop--) {
-        if (room_for_name(&l, width) >= (want < least ? want : least))
-            break;
-        for (int c = 0; c < COLUMNS; c++)
-            l.width[c] = column[c].drop == drop ? 0 : l.width[c];
-    }
+    drop_columns(&l, width, want < least ? want : least);
     int room = room_for_name(&l, width);
     l.name = room < want ? room : want;
     room -= l.name;

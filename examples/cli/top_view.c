@@ -20,37 +20,49 @@ static void segment(screen *s, int *x, int y, const char *label, const char *val
     *x += screen_put(s, *x, y, need, style, value) + 3;
 }
 
+/* How the replay goes: a sign and a word. */
+static void run_word(const screen *s, const top_ui *ui, char *to)
+{
+    const char *run = top_symbol(s, SYM_RUN);
+    if (ui->batch)
+        to[0] = '\0';
+    else if (ui->ended)
+        snprintf(to, WORD, "  %s end", top_symbol(s, SYM_END));
+    else if (ui->paused)
+        snprintf(to, WORD, "  %s paused", top_symbol(s, SYM_PAUSE));
+    else if (ui->live)
+        snprintf(to, WORD, "  %s live", run);
+    else if (ui->speed > 0)
+        snprintf(to, WORD, "  %s %gx", run, ui->speed);
+    else
+        snprintf(to, WORD, "  %s max", run);
+}
+
 static void draw_title(screen *s, const top_ui *ui, const top_data *d)
 {
-    char begin[WORD], until[WORD], span[WORD], speed[WORD], right[8 * WORD];
+    char begin[WORD], until[WORD], span[WORD], run[WORD], right[8 * WORD];
     const int width = screen_width(s);
-    const int run_symbol = ui->ended ? SYM_END : ui->paused ? SYM_PAUSE : SYM_RUN;
-    if (ui->live || ui->ended || ui->paused)
-        snprintf(speed, sizeof speed, "%s", ui->ended ? "end" : ui->paused ? "paused" : "live");
-    else if (ui->speed > 0)
-        snprintf(speed, sizeof speed, "%gx", ui->speed);
-    else
-        snprintf(speed, sizeof speed, "max");
+    run_word(s, ui, run);
     top_word_span(span, d->window_ns);
     if (d->graph) {
         top_word_clock(begin, d->info.start_ns, true);
         top_word_clock(until, d->info.end_ns, false);
-        snprintf(right, sizeof right, "%s%s%s UTC  window %s  %s %s", begin, top_symbol(s, SYM_DASH),
-                 until, span, ui->batch ? "" : top_symbol(s, run_symbol), ui->batch ? "" : speed);
+        snprintf(right, sizeof right, "%s%s%s UTC  window %s%s", begin, top_symbol(s, SYM_DASH), until, span,
+                 run);
     } else {
         snprintf(right, sizeof right, "waiting for a window of %s", span);
     }
     const int need = screen_measure(s, right, width);
     const int name = screen_put(s, 0, 0, width, ST_BOLD | ST_REVERSE, " stgraph top ");
-    if (need + name + 1 <= width) {
-        screen_put_right(s, width - need, 0, need, ST_BOLD, right);
-        const int room = width - need - name - 3;
-        const char *tail = strrchr(ui->source, '/');
-        const bool whole = !tail || screen_measure(s, ui->source, room) <= room;
-        screen_put(s, name + 1, 0, room, ST_PLAIN, whole ? ui->source : tail + 1);
-    } else { /* the time of day is what matters */
+    if (need + name + 1 > width) { /* the time of day is what matters */
         screen_put(s, name + 1, 0, width - name - 1, ST_BOLD, d->graph ? until : right);
+        return;
     }
+    const int room = width - need - name - 3;
+    const char *tail = strrchr(ui->source, '/');
+    const bool whole = !tail || screen_measure(s, ui->source, room) <= room;
+    screen_put_right(s, width - need, 0, need, ST_BOLD, right);
+    screen_put(s, name + 1, 0, room, ST_PLAIN, whole ? ui->source : tail + 1);
 }
 
 static void draw_course(screen *s, const top_data *d, int x, int y)
@@ -129,7 +141,8 @@ static void draw_tabs(screen *s, const top_ui *ui, int y)
     int x = 0;
     for (int p = 0; p < PANES; p++) {
         snprintf(text, sizeof text, " %d %s %" PRIu32 " ", p + 1, pane_name[p], ui->list[p].count);
-        x += screen_put(s, x, y, screen_width(s) - x, p == ui->pane ? ST_BOLD | ST_REVERSE : ST_PLAIN, text) + 1;
+        const unsigned style = p == ui->pane ? ST_BOLD | ST_REVERSE : ST_PLAIN;
+        x += screen_put(s, x, y, screen_width(s) - x, style, text) + 1;
     }
     const top_list *l = &ui->list[ui->pane];
     snprintf(text, sizeof text, "%s%.150s%ssorted by %s %s", ui->filter[0] ? "filter " : "", ui->filter,
