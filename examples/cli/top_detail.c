@@ -253,16 +253,16 @@ static void add_row(lines *l, const top_data *d, uint32_t kind, const top_row *r
         label);
     add(l, ST_PLAIN, 0, " ");
     add_facts(l, d, kind, row);
+    if (kind == STG_NODE) {
+        add_neighbours(l, d, row->name[0], 1, "Called by");
+        add_neighbours(l, d, row->name[0], 0, "Calls");
+    }
     for (uint32_t i = 0; i < d->incidents; i++) {
         const top_incident *inc = d->incident[i];
         if (inc->closed_ns || !top_incident_has(inc, kind, row->name))
             continue;
         head(l, "Incident");
         add_incident(l, d, inc);
-    }
-    if (kind == STG_NODE) {
-        add_neighbours(l, d, row->name[0], 1, "Called by");
-        add_neighbours(l, d, row->name[0], 0, "Calls");
     }
 }
 
