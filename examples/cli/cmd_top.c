@@ -467,6 +467,8 @@ static int take_terminal(top *t)
         return cli_fail("standard output is not a terminal; --once or --batch N print plain text");
     if (!name || !name[0] || strcmp(name, "dumb") == 0)
         return cli_fail("TERM names no terminal that can show this; --once or --batch N print plain text");
+    if (reads_stdin(t) && isatty(STDIN_FILENO))
+        return cli_fail("standard input is the terminal; calls have to come through a pipe or a file");
     cli_say_to(keep_message, t);
     t->term = term_open(reads_stdin(t));
     t->dirty = t->all = t->at_once = true;

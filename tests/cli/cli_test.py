@@ -33,7 +33,7 @@ def run(*args, stdin=None, env=None):
 def usage_and_mistakes(tmp):
     r = run()
     check("no command: usage on standard error, exit 2", r.returncode == 2 and "Usage:" in r.stderr)
-    for command in ("learn", "watch", "report", "graph", "inspect", "eval"):
+    for command in ("learn", "watch", "top", "report", "graph", "inspect", "eval"):
         r = run(command, "--help")
         check(f"{command} --help", r.returncode == 0 and r.stdout.startswith("Usage: stgraph " + command))
         r = run(command, "--no-such-option")

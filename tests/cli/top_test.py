@@ -340,7 +340,11 @@ def failures(tmp, args, model):
           "unpacking failed" in "".join(s.screen.main), "".join(s.screen.main))
     s = Session(args, env={"TERM": "dumb"})
     finish("TERM=dumb", s, 1)
-    check("TERM=dumb: nothing but a message", b"\x1b" not in s.raw and b"--once" in s.raw, s.raw)
+    said = s.raw
+    s = Session([PROGRAM, "top", "--model", model, "--calls", "-"])
+    finish("calls from the terminal itself", s, 1)
+    check("calls from the terminal itself: refused", b"\x1b" not in s.raw and b"pipe" in s.raw, s.raw)
+    check("TERM=dumb: nothing but a message", b"\x1b" not in said and b"--once" in said, said)
 
 
 def live(model):
