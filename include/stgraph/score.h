@@ -149,7 +149,8 @@ enum {
     STG_ITEM_EVIDENCE = 3 /**< stream: column, observed, expected, value = contribution to class */
 };
 
-/** A part of an incident; texts are borrowed from the report, "" where they do not apply. */
+/** A part of an incident; texts are borrowed from the report, "" where they do not apply. A NUL
+ *  within a name stands as U+001A. */
 typedef struct stg_item {
     size_t size;        /**< sizeof(stg_item) */
     const char *node;   /**< name of a node; of an edge: "" */

@@ -82,6 +82,22 @@ static uint32_t put_text(stg_report *r, const char *text)
     return at;
 }
 
+/* A NUL in a name stands as the control character "substitute": a name cut there could be another's,
+ * and what is proposed against it would hit that. */
+static uint32_t put_name(const stg_detector *d, stg_report *r, uint32_t id)
+{
+    size_t len = 0;
+    const char *name = stg__names_get(d->names, id, &len);
+    if (!name || len == 0 || r->text_len + len + 1 > r->text_cap)
+        return 0;
+    const uint32_t at = r->text_len;
+    for (size_t i = 0; i < len; i++)
+        r->text[at + i] = name[i] ? name[i] : 0x1a;
+    r->text[at + len] = '\0';
+    r->text_len += (uint32_t)len + 1;
+    return at;
+}
+
 static size_t name_size(const stg_detector *d, uint32_t id)
 {
     size_t len = 0;
@@ -127,11 +143,11 @@ static report_item *put_item(const stg_detector *d, stg_report *r, bool is_edge,
     memset(it, 0, sizeof *it);
     it->observed = it->expected = NAN;
     if (is_edge) {
-        it->src = put_text(r, stg__node_text(d, d->edge[index].src));
-        it->dst = put_text(r, stg__node_text(d, d->edge[index].dst));
-        it->route = put_text(r, stg__route_text(d, index));
+        it->src = put_name(d, r, d->node_name[d->edge[index].src]);
+        it->dst = put_name(d, r, d->node_name[d->edge[index].dst]);
+        it->route = put_name(d, r, d->edge[index].route);
     } else {
-        it->node = put_text(r, stg__node_text(d, index));
+        it->node = put_name(d, r, d->node_name[index]);
     }
     return it;
 }
