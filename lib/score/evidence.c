@@ -15,6 +15,7 @@
 #define WARM 60           /* windows before a stream is judged */
 #define SMOOTH 0.4        /* of features */
 #define FROZEN_RATE 0.03
+#define LARGEST 1e29      /* shown */
 #define FIND 8u           /* windows in which an own level of calls is found */
 #define POOL_LIFE 2000u   /* windows that a pool looks back, about */
 
@@ -91,7 +92,7 @@ static void judge_stream(stg_detector *d, bool is_edge, uint32_t index, uint32_t
     const double v = stg__uniform_at(d->opts.seed, s->hash, d->row.start_ns);
     const stg__residual r = stg__residual_of(k, s, &in, v);
     s->observed = (float)in.shown;
-    s->expected = (float)r.expected;
+    s->expected = (float)stg__clip(r.expected, -LARGEST, LARGEST); /* a level may be any number */
     weigh(d, k, s, r.z);
 }
 

@@ -113,7 +113,8 @@ static void read_names(const stg_graph *g, const stg_graph_info *info)
             if (kind >= STG_NODE_COLUMN)
                 FUZZ_CHECK(stg_graph_column(g, kind - STG_NODE_COLUMN, name, len));
         }
-    FUZZ_CHECK(stg_graph_find(g, "no such node", 12) == UINT32_MAX);
+    static const char longer[STG_NAME_MAX + 1] = "longer than any name may be";
+    FUZZ_CHECK(stg_graph_find(g, longer, sizeof longer) == UINT32_MAX);
 }
 
 static void export(const stg_graph *g, uint32_t format)
