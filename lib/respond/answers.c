@@ -66,6 +66,12 @@ static edge_rate rate_by_evidence(const stg__window *win, uint32_t incident, con
     return r;
 }
 
+/* Rates beyond all sense are as good as none. */
+static double sane(double rate)
+{
+    return rate >= 0 && rate < 1e15 ? rate : NAN;
+}
+
 /*
  * What an edge carries and should carry. Of forecast and long-run level the larger is taken, so that
  * doubt is for the benefit of the legitimate callers; an edge that both know too little of is judged
@@ -96,7 +102,7 @@ static edge_rate rate_of(const stg_planner *planner, const stg__window *win, uin
         r.seen = judged.seen;
     if (isnan(r.expected))
         r.expected = isnan(judged.expected) ? young : judged.expected;
-    return r;
+    return (edge_rate){sane(r.seen), sane(r.expected)};
 }
 
 static void reason_attack(stg__proposal *p, const stg_incident_info *inc)
