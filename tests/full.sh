@@ -34,6 +34,9 @@ step build-fuzz env CC=clang bash -c '. tests/setup.sh; stg_build "$@"' - build-
         say "  $(tail -n 1 "$logs/${target/_/-}.log")"
     done
 
+# Killed and restored twenty times in one recording.
+step restarts python3 tests/cli/state_test.py build/examples/cli/stgraph examples/data 20
+
 # The page of a report in a browser.
 step report-page /usr/bin/python3 tests/cli/report_test.py build/examples/cli/stgraph examples/data build/report
 

@@ -85,6 +85,17 @@ int cli_input_monitor(const cli_input *input, stg_ctx *ctx, const stg_bundle *bu
 /* How long windows stay open, as told or by the kind of input. */
 uint64_t cli_input_grace(const cli_input *input);
 
+/* --- state ------------------------------------------------------------------------------------ */
+
+/* SIGTERM and SIGINT from now on ask for the end of a run; cli_stop_wait() is a cli_wait_fn that ends it. */
+void cli_stop_catch(void);
+bool cli_stopped(void);
+int cli_stop_wait(int fd, int timeout_ms, void *user);
+/* Goes on where the run that wrote the file stopped, if there is one that fits (else says why not).
+ * Return an exit code. */
+int cli_state_resume(stg_monitor *monitor, stg_ctx *ctx, const char *path, bool *resumed);
+int cli_state_save(const stg_monitor *monitor, stg_ctx *ctx, const char *path);
+
 /* --- replay ----------------------------------------------------------------------------------- */
 
 /* Called when all records before window_end (plus grace) have been pushed; not 0 ends the replay. */

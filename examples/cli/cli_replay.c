@@ -60,9 +60,12 @@ static int close_until(merge *m, uint64_t now)
 {
     while (m->window_end && now >= m->window_end + m->r->grace_ns) {
         int code = CLI_OK;
+        int32_t status = STG_OK;
         if (!m->cut)
             code = m->r->window(m->window_end, m->r->user);
-        else if (stg_ingest_close(m->r->ingest, m->window_end, NULL) < 0)
+        else
+            status = stg_ingest_close(m->r->ingest, m->window_end, NULL);
+        if (status < 0 && status != STG_E_TIME) /* closed by an earlier run that this one goes on from */
             code = cli_fail("out of memory");
         if (code)
             return code;

@@ -16,23 +16,33 @@ static const char help[] =
     CLI_INPUT_HELP
     CLI_FALSE_HELP
     CLI_GRACE_HELP
+    "      --state FILE              goes on where the run that wrote FILE stopped, and writes it\n"
+    "      --save-every SECONDS      how often, in the records' time (default 60; 0: every window);\n"
+    "                                at the end and on SIGTERM in any case\n"
     "      --human                   text for people in place of JSON\n"
     "      --help                    this text\n";
 
 typedef struct watch {
     cli_input in;
     bool human;
+    const char *state;
+    double save_every_s;
+    uint64_t saved_ns; /* end of the window that was saved last */
+    bool resumed;      /* and no window came yet that the earlier run had not judged */
+    stg_ctx *ctx;
     stg_monitor *monitor;
     char *line;
     size_t cap;
 } watch;
 
-enum { OPT_HUMAN = 256, OPT_HELP };
+enum { OPT_HUMAN = 256, OPT_STATE, OPT_EVERY, OPT_HELP };
 
 static const struct option options[] = {
     CLI_INPUT_OPTIONS,
     CLI_GRACE_OPTION,
     {"human", no_argument, NULL, OPT_HUMAN},
+    {"state", required_argument, NULL, OPT_STATE},
+    {"save-every", required_argument, NULL, OPT_EVERY},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -49,6 +59,13 @@ static int parse(watch *w, int argc, char **argv)
         switch (option) {
         case OPT_HUMAN:
             w->human = true;
+            break;
+        case OPT_STATE:
+            w->state = optarg;
+            break;
+        case OPT_EVERY:
+            if (!cli_number(optarg, "--save-every", 0, 86400, &w->save_every_s))
+                return CLI_USAGE;
             break;
         case OPT_HELP:
             fputs(help, stdout);
@@ -189,25 +206,43 @@ static int tick(uint64_t window_end, void *user)
     watch *w = (watch *)user;
     stg_error err = {0};
     const int32_t status = stg_monitor_tick(w->monitor, window_end, &err);
+    if (status == STG_E_TIME && w->resumed)
+        return CLI_OK; /* judged before */
+    w->resumed = false;
     if (status < 0)
         return cli_fail("window: %s", err.text[0] ? err.text : stg_status_name(status));
     if (w->human)
         print_incidents(w->monitor, window_end);
-    return take_events(w);
+    const int code = take_events(w);
+    if (code || !w->state || (double)(window_end - w->saved_ns) < 1e9 * w->save_every_s)
+        return code;
+    w->saved_ns = window_end; /* a full disk now is no reason to end */
+    (void)cli_state_save(w->monitor, w->ctx, w->state);
+    return CLI_OK;
 }
 
 static int run(watch *w, stg_ctx *ctx, stg_bundle *bundle)
 {
     uint64_t window_ns = 0;
     int code = cli_input_monitor(&w->in, ctx, bundle, &w->monitor, &window_ns);
+    if (!code && w->state)
+        code = cli_state_resume(w->monitor, ctx, w->state, &w->resumed);
     if (code)
         return code;
+    if (w->state)
+        cli_stop_catch();
+    w->ctx = ctx;
     cli_replay replay = {
         .ctx = ctx, .ingest = stg_monitor_ingest(w->monitor), .calls = &w->in.calls,
         .gauges = &w->in.gauges, .window_ns = window_ns, .window = tick, .user = w,
         .grace_ns = cli_input_grace(&w->in), .max_bad = 1000000,
+        .wait = w->state ? cli_stop_wait : NULL,
     };
     code = cli_replay_run(&replay);
+    if (cli_stopped())
+        code = CLI_OK;
+    if (code == CLI_OK && w->state)
+        code = cli_state_save(w->monitor, ctx, w->state);
     if (replay.bad_lines)
         cli_say("%" PRIu64 " lines were not understood", replay.bad_lines);
     return code;
@@ -215,7 +250,7 @@ static int run(watch *w, stg_ctx *ctx, stg_bundle *bundle)
 
 int cli_watch(int argc, char **argv)
 {
-    watch w = {.in = {.grace_s = -1}};
+    watch w = {.in = {.grace_s = -1}, .save_every_s = 60};
     int code = parse(&w, argc, argv);
     if (code)
         return code < 0 ? CLI_OK : code;

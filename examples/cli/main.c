@@ -20,7 +20,7 @@ static const char usage[] =
     "  top      show services, calls and incidents live on a terminal\n"
     "  graph    print the service graph of one window\n"
     "  report   write a page to look at: graph, forecast and incidents over time\n"
-    "  inspect  say what a model file holds\n"
+    "  inspect  say what a model file or a saved state holds\n"
     "  eval     judge a model on a labelled recording\n"
     "\n"
     "'stgraph COMMAND --help' tells the options of a command; 'stgraph --version' the version.\n"
