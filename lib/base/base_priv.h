@@ -225,6 +225,9 @@ int32_t stg__bundle_set_meta_u64(stg_bundle *bundle, const char *key, uint64_t v
 int32_t stg__bundle_meta_num(const stg_bundle *bundle, const char *key, double *value);
 int32_t stg__bundle_set_meta_num(stg_bundle *bundle, const char *key, double value);
 void stg__bundle_drop(stg_bundle *bundle, const char *prefix); /* tensors and metadata under it */
+/* Moves all of `from`, which is of the same context and holds nothing but what begins with prefix, in
+ * place of what is there under it. On E_NOMEM both are as they were. */
+int32_t stg__bundle_replace(stg_bundle *bundle, const char *prefix, stg_bundle *from);
 /* A list of names as two tensors: NAME (bytes in a row) and NAME.len (their lengths). */
 int32_t stg__bundle_put_names(stg_bundle *bundle, const char *name, uint32_t count,
                               const char *(*get)(const void *from, uint32_t i, size_t *len),

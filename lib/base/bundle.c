@@ -149,17 +149,49 @@ static char *copy_text(stg_ctx *ctx, const char *text)
     return copy;
 }
 
-static int32_t make_room(stg_bundle *b)
+/* Room for so many tensors in all. */
+static int32_t make_room(stg_bundle *b, size_t need)
 {
-    if (b->count < b->cap)
+    if (need <= b->cap)
         return STG_OK;
-    const size_t cap = b->cap ? b->cap * 2 : 32;
+    size_t cap = b->cap ? b->cap * 2 : 32;
+    if (cap < need)
+        cap = need;
     stg__tensor *grown = (stg__tensor *)stg__realloc(b->ctx, b->tensors, cap, sizeof *grown);
     if (!grown)
         return STG_E_NOMEM;
     b->tensors = grown;
     b->cap = cap;
     return STG_OK;
+}
+
+static int32_t make_meta_room(stg_bundle *b, size_t need)
+{
+    if (need <= b->meta_cap)
+        return STG_OK;
+    size_t cap = b->meta_cap ? b->meta_cap * 2 : 16;
+    if (cap < need)
+        cap = need;
+    stg__meta *grown = (stg__meta *)stg__realloc(b->ctx, b->meta, cap, sizeof *grown);
+    if (!grown)
+        return STG_E_NOMEM;
+    b->meta = grown;
+    b->meta_cap = cap;
+    return STG_OK;
+}
+
+static void insert_tensor(stg_bundle *b, size_t at, stg__tensor t)
+{
+    memmove(&b->tensors[at + 1], &b->tensors[at], (b->count - at) * sizeof *b->tensors);
+    b->tensors[at] = t;
+    b->count++;
+}
+
+static void insert_meta(stg_bundle *b, size_t at, stg__meta m)
+{
+    memmove(&b->meta[at + 1], &b->meta[at], (b->metas - at) * sizeof *b->meta);
+    b->meta[at] = m;
+    b->metas++;
 }
 
 int32_t stg__bundle_put(stg_bundle *b, const char *name, uint32_t dtype, uint32_t dims,
@@ -175,7 +207,7 @@ int32_t stg__bundle_put(stg_bundle *b, const char *name, uint32_t dtype, uint32_
     const size_t at = tensor_place(b, name);
     const bool replace = at < b->count && strcmp(b->tensors[at].name, name) == 0;
     if (!replace)
-        STG_RETURN_IF_ERROR(make_room(b));
+        STG_RETURN_IF_ERROR(make_room(b, b->count + 1));
     void *copy = stg__alloc_aligned(b->ctx, 1, t.bytes ? t.bytes : 1);
     t.name = copy_text(b->ctx, name);
     if (!copy || !t.name) {
@@ -188,11 +220,10 @@ int32_t stg__bundle_put(stg_bundle *b, const char *name, uint32_t dtype, uint32_
     t.data = copy;
     if (replace) {
         tensor_free(b->ctx, &b->tensors[at]);
+        b->tensors[at] = t;
     } else {
-        memmove(&b->tensors[at + 1], &b->tensors[at], (b->count - at) * sizeof *b->tensors);
-        b->count++;
+        insert_tensor(b, at, t);
     }
-    b->tensors[at] = t;
     return STG_OK;
 }
 
@@ -206,14 +237,8 @@ int32_t stg__bundle_set_meta(stg_bundle *b, const char *key, const char *value)
 {
     const size_t at = meta_place(b, key);
     const bool replace = at < b->metas && strcmp(b->meta[at].key, key) == 0;
-    if (!replace && b->metas == b->meta_cap) {
-        const size_t cap = b->meta_cap ? b->meta_cap * 2 : 16;
-        stg__meta *grown = (stg__meta *)stg__realloc(b->ctx, b->meta, cap, sizeof *grown);
-        if (!grown)
-            return STG_E_NOMEM;
-        b->meta = grown;
-        b->meta_cap = cap;
-    }
+    if (!replace)
+        STG_RETURN_IF_ERROR(make_meta_room(b, b->metas + 1));
     stg__meta m = {copy_text(b->ctx, key), copy_text(b->ctx, value)};
     if (!m.key || !m.value) {
         meta_free(b->ctx, &m);
@@ -221,11 +246,10 @@ int32_t stg__bundle_set_meta(stg_bundle *b, const char *key, const char *value)
     }
     if (replace) {
         meta_free(b->ctx, &b->meta[at]);
+        b->meta[at] = m;
     } else {
-        memmove(&b->meta[at + 1], &b->meta[at], (b->metas - at) * sizeof *b->meta);
-        b->metas++;
+        insert_meta(b, at, m);
     }
-    b->meta[at] = m;
     return STG_OK;
 }
 
@@ -308,6 +332,19 @@ void stg__bundle_drop(stg_bundle *b, const char *prefix)
             b->meta[kept++] = b->meta[i];
     }
     b->metas = kept;
+}
+
+int32_t stg__bundle_replace(stg_bundle *b, const char *prefix, stg_bundle *from)
+{
+    STG_RETURN_IF_ERROR(make_room(b, b->count + from->count));
+    STG_RETURN_IF_ERROR(make_meta_room(b, b->metas + from->metas));
+    stg__bundle_drop(b, prefix);
+    for (size_t i = 0; i < from->count; i++)
+        insert_tensor(b, tensor_place(b, from->tensors[i].name), from->tensors[i]);
+    for (size_t i = 0; i < from->metas; i++)
+        insert_meta(b, meta_place(b, from->meta[i].key), from->meta[i]);
+    from->count = from->metas = 0;
+    return STG_OK;
 }
 
 static bool length_name(char *buf, size_t cap, const char *name)

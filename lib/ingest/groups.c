@@ -167,18 +167,25 @@ void stg__groups_resume(stg_ingest *in, uint64_t time_ns)
     in->groups.started = in->groups.resumed = true;
 }
 
+static int32_t put_file(const stg_ingest *in, stg_bundle *bundle)
+{
+    STG_RETURN_IF_ERROR(stg__groups_put(in, bundle, FILE_PREFIX));
+    return stg__put_number(bundle, FILE_PREFIX, "version", VERSION);
+}
+
+/* Written beside and then put in place: without memory the bundle keeps the groups it has. */
 int32_t stg_ingest_store(const stg_ingest *in, stg_bundle *bundle)
 {
     if (!in || !bundle)
         return STG_E_INVALID;
     if (stg__ctx_forked(in->ctx))
         return STG_E_FORK;
-    stg__bundle_drop(bundle, FILE_PREFIX);
-    int32_t status = stg__groups_put(in, bundle, FILE_PREFIX);
+    stg_bundle *own;
+    STG_RETURN_IF_ERROR(stg_bundle_open(&own, stg__bundle_ctx(bundle), NULL, NULL));
+    int32_t status = put_file(in, own);
     if (status == STG_OK)
-        status = stg__put_number(bundle, FILE_PREFIX, "version", VERSION);
-    if (status != STG_OK)
-        stg__bundle_drop(bundle, FILE_PREFIX);
+        status = stg__bundle_replace(bundle, FILE_PREFIX, own);
+    stg_bundle_destroy(own);
     return status;
 }
 

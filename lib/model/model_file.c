@@ -239,15 +239,12 @@ static int32_t write_header(const stg_model *m, stg_bundle *b)
     return stg__bundle_set_meta(b, "model/kind", m->kind->name);
 }
 
-int32_t stg_model_store(const stg_model *m, stg_bundle *b)
+static int32_t write_model(const stg_model *m, stg_bundle *b)
 {
-    if (!stg__is(m, STG__KIND_MODEL) || !b)
-        return STG_E_INVALID;
     const uint32_t columns = stg__model_columns(m);
     const uint32_t nodes = stg__model_nodes(m);
     const uint64_t targets = m->targets;
     const uint64_t ends[2] = {m->edges, 3};
-    stg__bundle_drop(b, "model/");
     STG_RETURN_IF_ERROR(write_header(m, b));
     STG_RETURN_IF_ERROR(write_names(b, "model/columns", m->columns));
     STG_RETURN_IF_ERROR(write_names(b, "model/nodes", m->nodes));
@@ -265,4 +262,18 @@ int32_t stg_model_store(const stg_model *m, stg_bundle *b)
         STG_RETURN_IF_ERROR(stg__bundle_put(
             b, "model/profile", STG__F64, 3, (uint64_t[]){columns, nodes, m->slots}, m->profile));
     return m->kind->store(m, b);
+}
+
+/* Written beside and then put in place: without memory the bundle keeps the model it has. */
+int32_t stg_model_store(const stg_model *m, stg_bundle *b)
+{
+    if (!stg__is(m, STG__KIND_MODEL) || !b)
+        return STG_E_INVALID;
+    stg_bundle *own;
+    STG_RETURN_IF_ERROR(stg_bundle_open(&own, stg__bundle_ctx(b), NULL, NULL));
+    int32_t status = write_model(m, own);
+    if (status == STG_OK)
+        status = stg__bundle_replace(b, "model/", own);
+    stg_bundle_destroy(own);
+    return status;
 }

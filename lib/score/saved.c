@@ -143,12 +143,18 @@ int32_t stg__calibration_put(const stg_detector *d, stg_bundle *bundle, const ch
     return stg__put_number(bundle, prefix, "window_ns", d->window_ns);
 }
 
+/* Written beside and then put in place: without memory the bundle keeps the calibration it has. */
 int32_t stg_detector_store(const stg_detector *d, stg_bundle *bundle)
 {
     if (!d || !bundle)
         return STG_E_INVALID;
-    stg__bundle_drop(bundle, FILE_PREFIX);
-    return stg__calibration_put(d, bundle, FILE_PREFIX);
+    stg_bundle *own;
+    STG_RETURN_IF_ERROR(stg_bundle_open(&own, stg__bundle_ctx(bundle), NULL, NULL));
+    int32_t status = stg__calibration_put(d, own, FILE_PREFIX);
+    if (status == STG_OK)
+        status = stg__bundle_replace(bundle, FILE_PREFIX, own);
+    stg_bundle_destroy(own);
+    return status;
 }
 
 static int32_t load_nodes(stg_detector *d, const stg_bundle *bundle, const char *prefix,
