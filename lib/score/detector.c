@@ -59,6 +59,8 @@ int32_t stg_detector_create(stg_detector **out, stg_ctx *ctx, const stg_bundle *
     d->ctx = stg__ctx_ref(ctx);
     const int32_t status = create(d, bundle, opts, err);
     if (status != STG_OK) {
+        if (status == STG_E_NOMEM)
+            stg__fail(err, status, "out of memory");
         stg_detector_destroy(d);
         return status;
     }
