@@ -158,9 +158,9 @@ STG_API int32_t stg_graph_builder_column(stg_graph_builder *builder, uint32_t ki
 STG_API int32_t stg_graph_builder_set(stg_graph_builder *builder, uint32_t kind, uint32_t index,
                                       uint32_t column, double value);
 
-/** Ends the window and hands out its graph, with one reference for the caller; allocates nothing
- *  when no name is new and at most opts.snapshots graphs are out. Errors: E_STATE, E_NOMEM (the
- *  window can then be finished again). @since 0.1 */
+/** Ends the window and hands out its graph, with one reference for the caller; once opts.snapshots
+ *  graphs were made, allocates nothing when no name is new and at most so many are out. Errors:
+ *  E_STATE, E_NOMEM (the window can then be finished again). @since 0.1 */
 STG_API int32_t stg_graph_builder_finish(stg_graph_builder *builder, const stg_graph **out);
 
 #ifdef __cplusplus
