@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Torture cases of detector and planner, along the story of the whole line. */
+#include "torture.h"
+
+/* --- detector --------------------------------------------------------------------------------- */
+
+static int32_t create_empty(stage *s)
+{
+    HANDED(stg_detector_create(&s->detector, s->ctx, NULL, NULL, &s->err), s->detector);
+}
+
+static void a_file(stage *s)
+{
+    s->bundle = torture_parse(s->ctx, &torture_line);
+}
+
+static int32_t create(stage *s)
+{
+    HANDED(stg_detector_create(&s->detector, s->ctx, s->bundle, NULL, &s->err), s->detector);
+}
+
+static void an_empty(stage *s)
+{
+    OK(create_empty(s));
+}
+
+static int32_t learn_window(stage *s)
+{
+    const scene *sc = torture_scene();
+    return stg_detector_learn(s->detector, sc->graph[s->done], sc->judge[s->done]);
+}
+
+static void learnt_to(stage *s, uint32_t windows)
+{
+    an_empty(s);
+    for (; s->done < windows; s->done++)
+        OK(learn_window(s));
+}
+
+static void learnt_some(stage *s)
+{
+    learnt_to(s, 4);
+}
+
+static void learnt_to_change(stage *s)
+{
+    learnt_to(s, CHANGE);
+}
+
+static void learnt_all(stage *s)
+{
+    learnt_to(s, SCENE);
+}
+
+static int32_t fit(stage *s)
+{
+    return stg_detector_fit(s->detector, &s->err);
+}
+
+static void fitted(stage *s)
+{
+    learnt_all(s);
+    OK(fit(s));
+    a_file(s); /* the calibration comes in place of another */
+}
+
+static int32_t store(stage *s)
+{
+    return stg_detector_store(s->detector, s->bundle);
+}
+
+static void prove_the_bundle(stage *s, proof *p)
+{
+    prove_bundle(p, s->bundle);
+}
+
+static int32_t score(stage *s)
+{
+    const scene *sc = torture_scene();
+    HANDED(stg_detector_score(s->detector, sc->graph[s->done], sc->judge[s->done], &s->report),
+                  s->report);
+}
+
+/* A detector with the calibration of the file that has judged so many windows. */
+static void judged(stage *s, uint32_t windows)
+{
+    OK(stg_detector_create(&s->detector, s->ctx, torture_scene()->bundle, NULL, NULL));
+    for (; s->done < windows; s->done++) {
+        OK(score(s));
+        stg_unref(s->report);
+        s->report = NULL;
+    }
+}
+
+static void judged_none(stage *s)
+{
+    judged(s, 0);
+}
+
+static void judged_to_change(stage *s)
+{
+    judged(s, CHANGE);
+}
+
+static void judged_to_incident(stage *s)
+{
+    judged(s, torture_scene()->opens);
+}
+
+static void judged_calm(stage *s)
+{
+    judged(s, CALM - 1);
+}
+
+static void a_report(stage *s)
+{
+    judged_to_incident(s);
+    OK(score(s));
+}
+
+/* This window's report and those of some more. */
+static void prove_reports(stage *s, proof *p)
+{
+    const uint32_t last = s->done + 3;
+    if (s->report)
+        prove_report(p, s->report);
+    while (++s->done < last && s->done < SCENE) {
+        stg_unref(s->report);
+        s->report = NULL;
+        OK(score(s));
+        prove_report(p, s->report);
+    }
+}
+
+static void prove_judging(stage *s, proof *p)
+{
+    prove_detector(p, s->detector);
+    OK(score(s));
+    prove_reports(s, p);
+}
+
+/* What was learnt is as good as without a failure: fitted, it gives the same calibration. */
+static void prove_learning(stage *s, proof *p)
+{
+    for (s->done++; s->done < SCENE; s->done++)
+        OK(learn_window(s));
+    OK(fit(s));
+    prove_detector(p, s->detector);
+}
+
+static void prove_fitted(stage *s, proof *p)
+{
+    prove_detector(p, s->detector);
+    s->done = CHANGE - 1;
+    OK(score(s));
+    prove_reports(s, p);
+}
+
+static int32_t detector_destroy(stage *s)
+{
+    stg_detector_destroy(s->detector);
+    stg_detector_destroy(NULL);
+    s->detector = NULL;
+    return STG_OK;
+}
+
+static int32_t report_info(stage *s)
+{
+    stg_report_info i = {.size = sizeof i};
+    const int32_t status = stg_report_get_info(s->report, &i);
+    return status ? status : i.incidents ? STG_OK : STG_E_STATE;
+}
+
+static int32_t report_incident(stage *s)
+{
+    stg_incident_info i = {.size = sizeof i};
+    return stg_report_incident(s->report, 0, &i);
+}
+
+static int32_t report_item(stage *s)
+{
+    stg_item i = {.size = sizeof i};
+    return stg_report_item(s->report, 0, STG_ITEM_EVIDENCE, 0, &i);
+}
+
+/* --- planner ---------------------------------------------------------------------------------- */
+
+static int32_t planner_create(stage *s)
+{
+    HANDED(stg_planner_create(&s->planner, s->ctx, NULL), s->planner);
+}
+
+static int32_t plan(stage *s)
+{
+    const scene *sc = torture_scene();
+    HANDED(stg_planner_plan(s->planner, sc->graph[s->done], sc->report[s->done],
+                                   sc->next[s->done], &s->plan),
+                  s->plan);
+}
+
+static void planned(stage *s, uint32_t windows)
+{
+    OK(planner_create(s));
+    for (; s->done < windows; s->done++) {
+        OK(plan(s));
+        stg_unref(s->plan);
+        s->plan = NULL;
+    }
+}
+
+static void planned_none(stage *s)
+{
+    planned(s, 0);
+}
+
+static void planned_to_change(stage *s)
+{
+    planned(s, CHANGE);
+}
+
+static void planned_to_answer(stage *s)
+{
+    planned(s, torture_scene()->acts);
+}
+
+static void planned_calm(stage *s)
+{
+    planned(s, CALM - 1);
+}
+
+static void a_plan(stage *s)
+{
+    planned_to_answer(s);
+    OK(plan(s));
+}
+
+static void prove_plans(stage *s, proof *p)
+{
+    const uint32_t last = s->done + 4;
+    if (s->plan)
+        prove_plan(p, s->plan);
+    while (++s->done < last) {
+        stg_unref(s->plan);
+        s->plan = NULL;
+        OK(plan(s));
+        prove_plan(p, s->plan);
+    }
+}
+
+static int32_t planner_destroy(stage *s)
+{
+    stg_planner_destroy(s->planner);
+    stg_planner_destroy(NULL);
+    s->planner = NULL;
+    return STG_OK;
+}
+
+static int32_t actions(stage *s)
+{
+    return stg_plan_actions(s->plan) ? STG_OK : STG_E_STATE;
+}
+
+static int32_t action(stage *s)
+{
+    stg_action a = {.size = sizeof a};
+    return stg_plan_action(s->plan, 0, &a);
+}
+
+static const torture_case list[] = {
+    {"stg_detector_create", "knows nothing", NULL, create_empty, prove_judging, NULL, TELLS},
+    {"stg_detector_create", "calibrated", a_file, create, prove_judging, NULL, TELLS},
+    {"stg_detector_learn", "first", an_empty, learn_window, prove_learning, NULL, 0},
+    {"stg_detector_learn", "more", learnt_some, learn_window, prove_learning, NULL, 0},
+    {"stg_detector_learn", "a change", learnt_to_change, learn_window, prove_learning, NULL, 0},
+    {"stg_detector_fit", "all", learnt_all, fit, prove_fitted, NULL, TELLS},
+    {"stg_detector_store", "over another", fitted, store, prove_the_bundle, prove_the_bundle, 0},
+    {"stg_detector_score", "first", judged_none, score, prove_reports, NULL, 0},
+    {"stg_detector_score", "knows nothing", an_empty, score, prove_reports, NULL, 0},
+    {"stg_detector_score", "a change", judged_to_change, score, prove_reports, NULL, 0},
+    {"stg_detector_score", "an incident", judged_to_incident, score, prove_reports, NULL, QUIET},
+    {"stg_detector_score", "nothing new", judged_calm, score, prove_reports, NULL, QUIET},
+    {"stg_detector_destroy", "fitted", learnt_all, detector_destroy, NULL, NULL, QUIET},
+    {"stg_report_get_info", "incident", a_report, report_info, prove_reports, NULL, QUIET},
+    {"stg_report_incident", "first", a_report, report_incident, prove_reports, NULL, QUIET},
+    {"stg_report_item", "evidence", a_report, report_item, prove_reports, NULL, QUIET},
+    {"stg_planner_create", "defaults", NULL, planner_create, prove_plans, NULL, 0},
+    {"stg_planner_plan", "first", planned_none, plan, prove_plans, NULL, 0},
+    {"stg_planner_plan", "a change", planned_to_change, plan, prove_plans, NULL, 0},
+    {"stg_planner_plan", "an answer", planned_to_answer, plan, prove_plans, NULL, 0},
+    {"stg_planner_plan", "nothing new", planned_calm, plan, prove_plans, NULL, QUIET},
+    {"stg_planner_destroy", "busy", planned_to_answer, planner_destroy, NULL, NULL, QUIET},
+    {"stg_plan_actions", "some", a_plan, actions, prove_plans, NULL, QUIET},
+    {"stg_plan_action", "first", a_plan, action, prove_plans, NULL, QUIET},
+};
+const torture_table torture_score = {list, sizeof list / sizeof *list};
