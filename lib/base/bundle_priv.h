@@ -37,4 +37,7 @@ const stg__dtype *stg__dtype_named(const char *name);
 /* Number of bytes of a tensor; false when it overflows the limit of a bundle. */
 bool stg__tensor_bytes(uint32_t item, uint32_t dims, const uint64_t *shape, size_t *bytes);
 
+/* Whether the text begins with a JSON value; it is at most a few levels deep. */
+bool stg__is_json(const char *text, size_t len);
+
 #endif

@@ -194,7 +194,9 @@ static int32_t parse(stg_bundle *b, const unsigned char *data, size_t len, stg_e
         return stg__fail(err, STG_E_FORMAT, "the header is nested too deeply");
     cJSON *root = cJSON_ParseWithLength(json, (size_t)header);
     if (!root)
-        return stg__fail(err, STG_E_FORMAT, "the header is not JSON, or out of memory");
+        return stg__is_json(json, (size_t)header)
+                   ? stg__fail(err, STG_E_NOMEM, "out of memory")
+                   : stg__fail(err, STG_E_FORMAT, "the header is not JSON");
     const size_t from = 8 + (size_t)header;
     const int32_t status = read_header(b, root, data + from, len - from, err);
     cJSON_Delete(root);

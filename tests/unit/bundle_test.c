@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bundle: round trip, unknown prefixes, hostile files, failing memory. */
+/* The bundle: round trip, unknown prefixes, hostile files, what is JSON, failing memory. */
+#include <cJSON.h>
 #include <unistd.h>
 
-#include "base_priv.h"
+#include "bundle_priv.h"
 #include "test.h"
 
 static stg_bundle *sample(stg_ctx *ctx)
@@ -147,6 +148,39 @@ START_TEST(damaged_files)
 }
 END_TEST
 
+/* Every header that is taken for JSON is read by cJSON too, so that its NULL means no memory; what is
+ * made of good ones by changing a byte is judged alike. */
+START_TEST(json_or_no_memory)
+{
+    static const char *const good[] = {
+        "{}", " [ ]", "{\"a\":[1,-2.5e+3,0.0E-7,10],\"b\":{\"c\":null}} behind", "[true,false,null]",
+        "\"\\u0041\\ud83d\\ude00\\n\\\\ \xc3\xa4\"", "[\"\", {\"\":\"\"}]", "-0", "[[[[1]]]]"};
+    static const char *const bad[] = {
+        "", " ", "{", "[1,]", "{\"a\"}", "{\"a\":}", "{a:1}", "[01]", "[1.]", "[.5]", "[1e]", "[-]",
+        "\"", "\"\\", "\"\\x\"", "\"\\u12\"", "\"\\ud83d\"", "\"\\ude00\"", "[tru]", "nul", "[1 2]",
+        "[1000000000000000000000000000000000000000000000000000000000000000]"};
+    char text[128];
+    size_t changed = 0;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_msg(!stg__is_json(bad[i], strlen(bad[i])), "%s", bad[i]);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        const size_t len = strlen(good[i]);
+        ck_assert_msg(stg__is_json(good[i], len), "%s", good[i]);
+        for (size_t at = 0; at < len * 128; at++) {
+            memcpy(text, good[i], len);
+            text[at / 128] = (char)(at % 128);
+            if (!stg__is_json(text, len))
+                continue;
+            cJSON *json = cJSON_ParseWithLength(text, len);
+            ck_assert_msg(json != NULL, "%.*s", (int)len, text);
+            cJSON_Delete(json);
+            changed++;
+        }
+    }
+    ck_assert_uint_ge(changed, 1000);
+}
+END_TEST
+
 START_TEST(failing_memory)
 {
     test_memory m;
@@ -170,4 +204,5 @@ START_TEST(failing_memory)
 }
 END_TEST
 
-TEST_SUITE("bundle", round_trip, hostile_headers, damaged_files, failing_memory)
+TEST_SUITE("bundle", round_trip, hostile_headers, damaged_files, json_or_no_memory,
+           failing_memory)
