@@ -262,7 +262,8 @@ int32_t stg_bundle_open(stg_bundle **out, stg_ctx *ctx, const char *path, stg_er
         return bundle_new(out, ctx) == STG_OK ? STG_OK : stg__fail(err, STG_E_NOMEM, "out of memory");
     FILE *file = fopen(path, "rbe");
     if (!file)
-        return stg__fail(err, STG_E_IO, "%.150s: %s", path, strerrordesc_np(errno));
+        return stg__fail(err, errno == ENOMEM ? STG_E_NOMEM : STG_E_IO, "%.150s: %s", path,
+                         strerrordesc_np(errno));
     unsigned char *data = NULL;
     size_t len = 0;
     int32_t status = read_file(ctx, file, path, &data, &len, err);
