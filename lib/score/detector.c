@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The detector's public face: create, learn, fit, score. Scoring takes the report's storage first,
- * so that running out of memory leaves the window to be scored again.
+ * so that running out of memory leaves the window to be scored again, and remembers a window that
+ * was judged when its report then needs more.
  */
 #include <math.h>
 #include <string.h>
@@ -100,6 +101,7 @@ static void taken(stg_detector *d, const stg_graph *g)
         d->unbroken = 0;
     d->window_ns = g->end_ns - g->start_ns;
     d->last_start = g->start_ns;
+    d->unreported = false;
 }
 
 int32_t stg_detector_learn(stg_detector *d, const stg_graph *g, const stg_forecast *fc)
@@ -133,7 +135,21 @@ int32_t stg_detector_fit(stg_detector *d, stg_error *err)
     memset(d->incident, 0, MAX_INCIDENTS * sizeof *d->incident);
     d->windows = d->unbroken = 0;
     d->last_start = 0; /* what is watched may be older than what was learnt */
+    d->unreported = false;
     return STG_OK;
+}
+
+/* Takes what was seen in and judges it. */
+static void judge(stg_detector *d, const stg_graph *g, bool covered)
+{
+    taken(d, g);
+    if (!covered)
+        return;
+    if (d->windows % RECOUNT == 0)
+        stg__budget(d);
+    stg__judge(d);
+    stg__incidents_step(d);
+    stg__learn_online(d);
 }
 
 int32_t stg_detector_score(stg_detector *d, const stg_graph *g, const stg_forecast *fc,
@@ -144,18 +160,17 @@ int32_t stg_detector_score(stg_detector *d, const stg_graph *g, const stg_foreca
         return STG_E_INVALID;
     *out = NULL;
     STG_RETURN_IF_ERROR(check(d, g, fc));
-    STG_RETURN_IF_ERROR(stg__row_gather(d, g, fc));
+    /* A window that was judged is not judged twice; its incidents may need more room than a report
+     * has from the start, which is known too late to go back. */
+    const bool again = d->unreported && g->start_ns == d->last_start &&
+                       g->end_ns - g->start_ns == d->window_ns;
+    STG_RETURN_IF_ERROR(again ? stg__entity_map(d, g) : stg__row_gather(d, g, fc));
     STG_RETURN_IF_ERROR(stg__report_take(d, g, &r));
-    taken(d, g);
     const bool covered = !(g->coverage < 0.5);
-    if (covered) {
-        if (d->windows % RECOUNT == 0)
-            stg__budget(d);
-        stg__judge(d);
-        stg__incidents_step(d);
-        stg__learn_online(d);
-    }
+    if (!again)
+        judge(d, g, covered);
     const int32_t status = stg__report_fill(d, r, g, covered && d->streams > 0);
+    d->unreported = status != STG_OK;
     if (status != STG_OK) {
         stg_unref(r);
         return status;

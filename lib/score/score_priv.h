@@ -274,6 +274,7 @@ struct stg_detector {
     uint32_t edge_map_cap;
     uint64_t window_ns;
     uint64_t last_start; /* of the last window taken */
+    bool unreported;     /* it was judged, but there was no memory for its report */
     uint64_t windows;    /* judged since creation */
     uint64_t unbroken;   /* judged since the start or the last long gap */
     stg__row row;
