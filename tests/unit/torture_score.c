@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Torture cases of detector and planner, along the story of the whole line. */
+#include <math.h>
+
+#include "base_priv.h"
 #include "torture.h"
 
 /* --- detector --------------------------------------------------------------------------------- */
@@ -156,6 +159,115 @@ static void prove_fitted(stage *s, proof *p)
     prove_reports(s, p);
 }
 
+/* --- an incident whose report needs more than there is room for from the start ----------------- */
+
+enum { MANY = 120, QUIET_WINDOWS = 70, LOUD = 12 };
+
+static const stg_graph *many_window(stg_graph_builder *b, stg__rng *rng, uint32_t w, double times)
+{
+    const uint64_t start = 1700000000000000000 + w * TRAFFIC_WINDOW_NS;
+    const stg_graph *g = NULL;
+    char name[STG_NAME_MAX];
+    uint32_t column[2], node[MANY], edge;
+    memset(name, 'n', sizeof name);
+    OK(stg_graph_builder_begin(b, start, start + TRAFFIC_WINDOW_NS));
+    OK(stg_graph_builder_column(b, STG_NODE, "calls", 5, &column[0]));
+    OK(stg_graph_builder_column(b, STG_EDGE, "calls", 5, &column[1]));
+    for (uint32_t i = 0; i < MANY; i++) {
+        const double calls = floor(times * 200 + 10 * stg__rng_normal(rng));
+        name[snprintf(name, 8, "%u", i)] = '-';
+        OK(stg_graph_builder_node(b, name, sizeof name, &node[i]));
+        OK(stg_graph_builder_edge(b, i ? node[0] : 0, node[i], name, sizeof name, &edge));
+        OK(stg_graph_builder_set(b, STG_NODE, node[i], column[0], calls));
+        OK(stg_graph_builder_set(b, STG_EDGE, edge, column[1], calls));
+    }
+    OK(stg_graph_builder_finish(b, &g));
+    return g;
+}
+
+typedef struct crowd {
+    const stg_graph *graph[QUIET_WINDOWS + LOUD]; /* quiet ones, then loud ones, on plain memory */
+    stg_bundle *bundle;                           /* a calibration of the quiet ones */
+    uint32_t opens;                               /* window in which the incident opens */
+} crowd;
+
+static void learn_crowd(crowd *c, stg_ctx *ctx)
+{
+    stg_detector *d;
+    OK(stg_detector_create(&d, ctx, NULL, NULL, NULL));
+    for (uint32_t w = 0; w < QUIET_WINDOWS; w++)
+        OK(stg_detector_learn(d, c->graph[w], NULL));
+    OK(stg_detector_fit(d, NULL));
+    OK(stg_bundle_open(&c->bundle, ctx, NULL, NULL));
+    OK(stg_detector_store(d, c->bundle));
+    stg_detector_destroy(d);
+}
+
+static void watch_crowd(crowd *c, stg_ctx *ctx)
+{
+    stg_detector *d;
+    OK(stg_detector_create(&d, ctx, c->bundle, NULL, NULL));
+    for (uint32_t w = QUIET_WINDOWS - 20; !c->opens; w++) {
+        const stg_report *r;
+        SURE(w < QUIET_WINDOWS + LOUD - 2);
+        OK(stg_detector_score(d, c->graph[w], NULL, &r));
+        if (torture_opens(r))
+            c->opens = w;
+        stg_unref(r);
+    }
+    stg_detector_destroy(d);
+}
+
+static const crowd *a_crowd(void)
+{
+    static crowd c;
+    if (!c.opens) {
+        stg_ctx *ctx = test_ctx(NULL);
+        stg_graph_builder *b;
+        stg__rng rng;
+        stg__rng_init(&rng, 5, 7);
+        OK(stg_graph_builder_create(&b, ctx, NULL));
+        for (uint32_t w = 0; w < QUIET_WINDOWS + LOUD; w++)
+            c.graph[w] = many_window(b, &rng, w, w < QUIET_WINDOWS ? 1 : 20);
+        stg_graph_builder_destroy(b);
+        learn_crowd(&c, ctx);
+        watch_crowd(&c, ctx);
+        stg_ctx_destroy(ctx);
+    }
+    return &c;
+}
+
+static int32_t score_many(stage *s)
+{
+    const stg_graph *g = a_crowd()->graph[s->done];
+    HANDED(stg_detector_score(s->detector, g, NULL, &s->report), s->report);
+}
+
+/* Up to the window that opens the incident; every report has been out once. */
+static void many_quiet(stage *s)
+{
+    const crowd *c = a_crowd();
+    OK(stg_detector_create(&s->detector, s->ctx, c->bundle, NULL, NULL));
+    for (s->done = QUIET_WINDOWS - 20; s->done < c->opens; s->done++) {
+        OK(score_many(s));
+        stg_unref(s->report);
+        s->report = NULL;
+    }
+}
+
+static void prove_many(stage *s, proof *p)
+{
+    const uint32_t last = s->done + 2;
+    SURE(torture_opens(s->report));
+    prove_report(p, s->report);
+    while (++s->done <= last) {
+        stg_unref(s->report);
+        s->report = NULL;
+        OK(score_many(s));
+        prove_report(p, s->report);
+    }
+}
+
 static int32_t detector_destroy(stage *s)
 {
     stg_detector_destroy(s->detector);
@@ -278,6 +390,7 @@ static const torture_case list[] = {
     {"stg_detector_score", "knows nothing", an_empty, score, prove_reports, NULL, 0},
     {"stg_detector_score", "a change", judged_to_change, score, prove_reports, NULL, 0},
     {"stg_detector_score", "an incident", judged_to_incident, score, prove_reports, NULL, QUIET},
+    {"stg_detector_score", "a large incident", many_quiet, score_many, prove_many, NULL, 0},
     {"stg_detector_score", "nothing new", judged_calm, score, prove_reports, NULL, QUIET},
     {"stg_detector_destroy", "fitted", learnt_all, detector_destroy, NULL, NULL, QUIET},
     {"stg_report_get_info", "incident", a_report, report_info, prove_reports, NULL, QUIET},
