@@ -35,6 +35,7 @@ typedef struct torture_memory {
     const char *damage; /* first fault of the library in handling blocks; NULL: none */
 } torture_memory;
 
+bool torture_sanitized(void); /* built with the address or thread sanitizer */
 void torture_memory_init(torture_memory *m);
 void torture_memory_arm(torture_memory *m, size_t from, size_t to); /* counts anew */
 void torture_memory_calm(torture_memory *m);                        /* nothing fails from here on */

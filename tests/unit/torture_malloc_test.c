@@ -207,7 +207,7 @@ static const struct {
     bool quiet;    /* asks for nothing */
     bool manages;  /* the C library reads a file without a buffer when it must */
 } cases[] = {
-    {"stg_bundle_open", NULL, open_file, 1, 0, false, true},
+    {"stg_bundle_open", NULL, open_file, 0, 0, false, true},
     {"stg_bundle_parse", NULL, parse, 1, 0, false, false},
     {"stg_bundle_save", parse, save, 1, 0, false, false},
     {"stg_bundle_serialize", parse, serialize, 1, 0, true, false},

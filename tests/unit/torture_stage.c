@@ -26,6 +26,11 @@ typedef struct head {
 #define WATCHED false
 #endif
 
+bool torture_sanitized(void)
+{
+    return WATCHED;
+}
+
 static void damaged(torture_memory *m, const char *how)
 {
     if (!m->damage)
