@@ -180,7 +180,7 @@ STG_API void stg_bundle_destroy(stg_bundle *bundle);
  * in the process that restores. It goes under "state/" and leaves model and calibration in the same
  * bundle alone. Not in it: lanes, calls of windows that are not closed, counts of the ledger.
  * Errors: E_INVALID (another object), E_STATE (a monitor whose tick failed and waits to be repeated),
- * E_NOMEM, E_FORK; the bundle then has no state of this type. Ownership: nothing is kept.
+ * E_NOMEM, E_FORK; the bundle is then as it was before. Ownership: nothing is kept.
  * Threads: as a const call of the object. @since 0.1
  */
 STG_API int32_t stg_state_save(const void *object, stg_bundle *bundle, stg_error *err);

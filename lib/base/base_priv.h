@@ -115,6 +115,7 @@ void stg__pool_destroy(stg__pool *pool); /* objects that are out live on */
 /* --- handles with a state --------------------------------------------------------------------- */
 
 #define STG_HANDLE_MAGIC 0x53544831u /* "STH1" */
+#define STG__STATE_PARTS 4u
 
 /*
  * How a kind of handle saves what it is in the middle of, and takes it back: it is loaded into a twin,
@@ -122,12 +123,13 @@ void stg__pool_destroy(stg__pool *pool); /* objects that are out live on */
  * is made of several parts loads all twins before it lets any take over.
  */
 typedef struct stg__state_type {
-    const char *prefix; /* of all its tensors and metadata in a bundle: "state/.../" */
+    const char *prefix; /* of its tensors and metadata in a bundle: "state/.../" */
     uint32_t version;
     int32_t (*save)(const void *object, stg_bundle *bundle, stg_error *err);
     int32_t (*load)(const void *object, const stg_bundle *bundle, void **twin, stg_error *err);
     void (*swap)(void *object, void *twin); /* cannot fail */
     void (*destroy)(void *twin);
+    const char *part[STG__STATE_PARTS]; /* further prefixes, of what it is made of */
 } stg__state_type;
 
 typedef struct stg__handle { /* first member of these handles */
@@ -225,7 +227,9 @@ int32_t stg__bundle_set_meta_u64(stg_bundle *bundle, const char *key, uint64_t v
 int32_t stg__bundle_meta_num(const stg_bundle *bundle, const char *key, double *value);
 int32_t stg__bundle_set_meta_num(stg_bundle *bundle, const char *key, double value);
 void stg__bundle_drop(stg_bundle *bundle, const char *prefix); /* tensors and metadata under it */
-/* Moves all of `from`, which is of the same context and holds nothing but what begins with prefix, in
+/* Room for all of `from` beside what is there: stg__bundle_replace() then cannot fail. */
+int32_t stg__bundle_reserve(stg_bundle *bundle, const stg_bundle *from);
+/* Moves all of `from`, which is of the same context and holds nothing that is there but under prefix, in
  * place of what is there under it. On E_NOMEM both are as they were. */
 int32_t stg__bundle_replace(stg_bundle *bundle, const char *prefix, stg_bundle *from);
 /* A list of names as two tensors: NAME (bytes in a row) and NAME.len (their lengths). */

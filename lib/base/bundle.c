@@ -334,10 +334,15 @@ void stg__bundle_drop(stg_bundle *b, const char *prefix)
     b->metas = kept;
 }
 
-int32_t stg__bundle_replace(stg_bundle *b, const char *prefix, stg_bundle *from)
+int32_t stg__bundle_reserve(stg_bundle *b, const stg_bundle *from)
 {
     STG_RETURN_IF_ERROR(make_room(b, b->count + from->count));
-    STG_RETURN_IF_ERROR(make_meta_room(b, b->metas + from->metas));
+    return make_meta_room(b, b->metas + from->metas);
+}
+
+int32_t stg__bundle_replace(stg_bundle *b, const char *prefix, stg_bundle *from)
+{
+    STG_RETURN_IF_ERROR(stg__bundle_reserve(b, from));
     stg__bundle_drop(b, prefix);
     for (size_t i = 0; i < from->count; i++)
         insert_tensor(b, tensor_place(b, from->tensors[i].name), from->tensors[i]);

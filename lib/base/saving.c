@@ -20,19 +20,26 @@ static const stg__handle *handle_of(const void *object)
     return h && h->magic == STG_HANDLE_MAGIC ? h : NULL;
 }
 
+/* Written beside and then put in place: on an error the bundle keeps what it had. */
 int32_t stg_state_save(const void *object, stg_bundle *bundle, stg_error *err)
 {
     const stg__handle *h = handle_of(object);
     if (!h || !bundle)
         return stg__fail(err, STG_E_INVALID, "no object with a state, or no bundle");
-    stg__bundle_drop(bundle, h->type->prefix);
-    const int32_t status = h->type->save(object, bundle, err);
-    if (status < 0) {
-        stg__bundle_drop(bundle, h->type->prefix);
-        if (status == STG_E_NOMEM)
-            stg__fail(err, status, "%s: out of memory", h->type->prefix);
+    const stg__state_type *type = h->type;
+    stg_bundle *own;
+    int32_t status = stg_bundle_open(&own, stg__bundle_ctx(bundle), NULL, err);
+    STG_RETURN_IF_ERROR(status);
+    status = type->save(object, own, err);
+    if (status == STG_OK)
+        status = stg__bundle_reserve(bundle, own);
+    if (status == STG_OK) {
+        for (uint32_t i = 0; i < STG__STATE_PARTS && type->part[i]; i++)
+            stg__bundle_drop(bundle, type->part[i]);
+        status = stg__bundle_replace(bundle, type->prefix, own);
     }
-    return status;
+    stg_bundle_destroy(own);
+    return status == STG_E_NOMEM ? stg__fail(err, status, "%s: out of memory", type->prefix) : status;
 }
 
 int32_t stg__state_load(const void *object, const stg_bundle *bundle, void **twin, stg_error *err)

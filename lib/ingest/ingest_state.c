@@ -291,4 +291,4 @@ static void destroy(void *twin)
     stg_ingest_destroy((stg_ingest *)twin);
 }
 
-const stg__state_type stg__ingest_state = {PREFIX, 1, save, load, swap, destroy};
+const stg__state_type stg__ingest_state = {PREFIX, 1, save, load, swap, destroy, {NULL}};

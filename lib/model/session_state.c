@@ -194,7 +194,7 @@ static void destroy(void *twin)
     stg_session_destroy((stg_session *)twin);
 }
 
-const stg__state_type stg__session_state = {PREFIX, 1, save, load, swap, destroy};
+const stg__state_type stg__session_state = {PREFIX, 1, save, load, swap, destroy, {NULL}};
 
 /* --- forecasts --------------------------------------------------------------------------------- */
 

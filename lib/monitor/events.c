@@ -76,6 +76,13 @@ static bool grow(stg__events *q, size_t need)
     return true;
 }
 
+int32_t stg__events_room(stg__events *q, size_t lines, size_t bytes)
+{
+    const size_t most = bytes + lines * sizeof(uint32_t);
+    const size_t need = most < q->max_bytes ? most : q->max_bytes;
+    return need <= q->cap || grow(q, need) ? STG_OK : STG_E_NOMEM;
+}
+
 void stg__events_push(stg__events *q, const char *line, size_t len)
 {
     const uint32_t prefix = (uint32_t)len;

@@ -33,6 +33,8 @@ typedef struct stg__events {
 
 void stg__events_init(stg__events *q, stg_ctx *ctx, uint32_t max_lines);
 void stg__events_fini(stg__events *q);
+/* So much can then be pushed without memory, as far as the bounds allow. */
+int32_t stg__events_room(stg__events *q, size_t lines, size_t bytes);
 void stg__events_push(stg__events *q, const char *line, size_t len);
 /* Copies all lines, the oldest first, one after the other; to may be NULL. Returns their bytes. */
 size_t stg__events_copy(const stg__events *q, char *to);

@@ -20,9 +20,6 @@ static const void *const *parts_of(const stg_monitor *mon, const void *part[4])
     return part;
 }
 
-static const char *const part_prefix[4] = {"state/ingest/", "state/session/", "state/score/",
-                                           "state/respond/"};
-
 static const char *forecast_prefix(char out[STG__KEY_MAX], uint32_t i)
 {
     stg__text t;
@@ -77,18 +74,11 @@ static int32_t save(const void *object, stg_bundle *bundle, stg_error *err)
         return stg__fail(err, STG_E_FORK, "monitor used in a child process");
     if (mon->stage != STG__CLOSE)
         return stg__fail(err, STG_E_STATE, "a window is at work: its tick failed, repeat it first");
-    int32_t status = put_parts(mon, bundle, err);
-    if (status == STG_OK)
-        status = stg__put_number(bundle, PREFIX, "version", 1);
-    if (status == STG_OK)
-        status = stg__put_number(bundle, PREFIX, "lead", mon->lead);
-    if (status == STG_OK)
-        status = put_forecasts(mon, bundle);
-    if (status == STG_OK)
-        status = put_events(mon, bundle);
-    for (uint32_t i = 0; status != STG_OK && i < 4; i++)
-        stg__bundle_drop(bundle, part_prefix[i]);
-    return status;
+    STG_RETURN_IF_ERROR(put_parts(mon, bundle, err));
+    STG_RETURN_IF_ERROR(stg__put_number(bundle, PREFIX, "version", 1));
+    STG_RETURN_IF_ERROR(stg__put_number(bundle, PREFIX, "lead", mon->lead));
+    STG_RETURN_IF_ERROR(put_forecasts(mon, bundle));
+    return put_events(mon, bundle);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -106,20 +96,29 @@ static int32_t get_forecasts(const stg_monitor *mon, stg_monitor *twin, const st
     return STG_OK;
 }
 
+/* Length of the line that text begins with, its newline included; 0: there is none. */
+static size_t line_length(const char *text, size_t left)
+{
+    const char *end = (const char *)memchr(text, '\n', left);
+    const size_t len = end ? (size_t)(end - text) + 1 : 0;
+    return len < STG__LINE_MAX && !memchr(text, '\0', len) ? len : 0;
+}
+
 static int32_t get_events(stg_monitor *mon, const stg_bundle *bundle, stg_error *err)
 {
     const stg__tensor *t;
+    size_t lines = 0;
     STG_RETURN_IF_ERROR(stg__get(bundle, PREFIX, "events", STG__U8, UINT64_MAX, 0, &t, err));
-    const char *at = (const char *)t->data;
-    size_t left = t->bytes;
-    while (left) {
-        const char *end = (const char *)memchr(at, '\n', left);
-        const size_t len = end ? (size_t)(end - at) + 1 : left;
-        if (!end || len >= STG__LINE_MAX || memchr(at, '\0', len))
+    const char *text = (const char *)t->data;
+    for (size_t at = 0, len; at < t->bytes; at += len, lines++) {
+        len = line_length(text + at, t->bytes - at);
+        if (len == 0)
             return stg__fail(err, STG_E_FORMAT, PREFIX "events: not lines of text");
-        stg__events_push(&mon->events, at, len);
-        at += len;
-        left -= len;
+    }
+    STG_RETURN_IF_ERROR(stg__events_room(&mon->events, lines, t->bytes));
+    for (size_t at = 0, len; at < t->bytes; at += len) {
+        len = line_length(text + at, t->bytes - at);
+        stg__events_push(&mon->events, text + at, len);
     }
     return STG_OK;
 }
@@ -201,4 +200,6 @@ static void destroy(void *twin)
     stg_monitor_destroy((stg_monitor *)twin);
 }
 
-const stg__state_type stg__monitor_state = {PREFIX, 1, save, load, swap, destroy};
+const stg__state_type stg__monitor_state = {
+    PREFIX, 1, save, load, swap, destroy,
+    {"state/ingest/", "state/session/", "state/score/", "state/respond/"}};

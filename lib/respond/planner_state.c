@@ -254,4 +254,4 @@ static void destroy(void *twin)
     stg_planner_destroy((stg_planner *)twin);
 }
 
-const stg__state_type stg__planner_state = {PREFIX, 1, save, load, swap, destroy};
+const stg__state_type stg__planner_state = {PREFIX, 1, save, load, swap, destroy, {NULL}};

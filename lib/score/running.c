@@ -320,4 +320,4 @@ static void destroy(void *twin)
     stg_detector_destroy((stg_detector *)twin);
 }
 
-const stg__state_type stg__detector_state = {PREFIX, 1, save, load, swap, destroy};
+const stg__state_type stg__detector_state = {PREFIX, 1, save, load, swap, destroy, {NULL}};

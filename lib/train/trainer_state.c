@@ -209,4 +209,4 @@ static void destroy(void *twin)
     stg_trainer_destroy((stg_trainer *)twin);
 }
 
-const stg__state_type stg__trainer_state = {PREFIX, 1, save, load, swap, destroy};
+const stg__state_type stg__trainer_state = {PREFIX, 1, save, load, swap, destroy, {NULL}};

@@ -61,6 +61,7 @@ void prove_bundle(proof *p, const stg_bundle *b);
 void prove_stats(proof *p, const stg_ingest *in);
 void prove_model(proof *p, const stg_model *model);
 void prove_detector(proof *p, const stg_detector *det);
+void prove_state(proof *p, stg_ctx *ctx, const void *object); /* all that it would save */
 
 /* --- stage ------------------------------------------------------------------------------------ */
 
@@ -162,6 +163,8 @@ extern torture_file torture_small[3]; /* a small model of each kind, with foreig
 extern torture_file torture_line;     /* the file of the whole line: model, calibration, groups */
 
 stg_bundle *torture_parse(stg_ctx *ctx, const torture_file *file);
+/* Saves the object's state into s->bundle, made if there is none. */
+void torture_keep(stage *s, const void *object);
 
 /*
  * The line's story, played once on plain memory: calm windows, a new service in one of them, then a

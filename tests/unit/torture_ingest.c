@@ -423,7 +423,60 @@ static int32_t reader_destroy(stage *s)
     return STG_OK;
 }
 
+/* --- state ------------------------------------------------------------------------------------ */
+
+static void used(stage *s)
+{
+    fed_again(s);
+    OK(close_window(s));
+    torture_keep(s, s->in);
+}
+
+static void died(stage *s)
+{
+    const uint64_t now = s->now;
+    used(s);
+    stg_lane_close(s->lane);
+    stg_lane_close(s->shared);
+    s->lane = s->shared = NULL;
+    stg_ingest_destroy(s->in);
+    s->in = NULL;
+    an_ingest(s);
+    s->now = now + START + WINDOW;
+}
+
+static int32_t save(stage *s)
+{
+    return stg_state_save(s->in, s->bundle, &s->err);
+}
+
+static int32_t restore_state(stage *s)
+{
+    return stg_state_restore(s->in, s->bundle, &s->err);
+}
+
+static void prove_own_state(stage *s, proof *p)
+{
+    prove_state(p, s->ctx, s->in);
+}
+
+static void prove_saved(stage *s, proof *p)
+{
+    prove_bundle(p, s->bundle);
+}
+
+static void prove_restored(stage *s, proof *p)
+{
+    prove_own_state(s, p);
+    next_window(s);
+    OK(lane_open(s));
+    feed(s, s->lane, 3);
+    prove_open(s, p);
+}
+
 static const torture_case list[] = {
+    {"stg_state_save", "ingest", used, save, prove_saved, prove_saved, TELLS},
+    {"stg_state_restore", "ingest", died, restore_state, prove_restored, prove_own_state, TELLS},
     {"stg_ingest_create", "small", NULL, create, prove_ingest, NULL, 0},
     {"stg_ingest_poll", "names and calls", fed, poll, prove_open, NULL, 0},
     {"stg_ingest_poll", "two lanes", fed_twice, poll, prove_open, NULL, 0},

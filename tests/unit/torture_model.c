@@ -309,7 +309,89 @@ static int32_t trainer_destroy(stage *s)
     return STG_OK;
 }
 
+/* --- state ------------------------------------------------------------------------------------ */
+
+static void keep(stage *s, const void *object)
+{
+    stg_bundle_destroy(s->bundle);
+    s->bundle = NULL;
+    torture_keep(s, object);
+}
+
+static void session_used(stage *s)
+{
+    dcrnn_changing(s);
+    keep(s, s->session);
+}
+
+static void session_died(stage *s)
+{
+    session_used(s);
+    (void)session_destroy(s);
+    OK(session_create(s));
+}
+
+static int32_t session_save(stage *s)
+{
+    return stg_state_save(s->session, s->bundle, &s->err);
+}
+
+static int32_t session_restore(stage *s)
+{
+    return stg_state_restore(s->session, s->bundle, &s->err);
+}
+
+static void prove_session_state(stage *s, proof *p)
+{
+    prove_state(p, s->ctx, s->session);
+}
+
+static void prove_session_on(stage *s, proof *p)
+{
+    prove_session_state(s, p);
+    prove_session(s, p);
+}
+
+static void trainer_used(stage *s)
+{
+    filled(s, "seasonal", 1);
+    keep(s, s->trainer);
+}
+
+static void trainer_died(stage *s)
+{
+    trainer_used(s);
+    (void)trainer_destroy(s);
+    OK(trainer_of(s, "seasonal", 1));
+}
+
+static int32_t trainer_save(stage *s)
+{
+    return stg_state_save(s->trainer, s->bundle, &s->err);
+}
+
+static int32_t trainer_restore(stage *s)
+{
+    return stg_state_restore(s->trainer, s->bundle, &s->err);
+}
+
+static void prove_trainer_state(stage *s, proof *p)
+{
+    prove_state(p, s->ctx, s->trainer);
+}
+
+static void prove_the_saved(stage *s, proof *p)
+{
+    prove_bundle(p, s->bundle);
+}
+
 static const torture_case list[] = {
+    {"stg_state_save", "session", session_used, session_save, prove_the_saved, prove_the_saved, TELLS},
+    {"stg_state_save", "trainer", trainer_used, trainer_save, prove_the_saved, prove_the_saved, TELLS},
+    {"stg_state_restore", "session", session_died, session_restore, prove_session_on,
+     prove_session_state, TELLS},
+    {"stg_state_restore", "trainer", trainer_died, trainer_restore, prove_trainer_state,
+     prove_trainer_state, TELLS},
     {"stg_model_load", "persistence", persistence_file, load, prove_the_model, NULL, TELLS},
     {"stg_model_load", "seasonal", seasonal_file, load, prove_the_model, NULL, TELLS},
     {"stg_model_load", "dcrnn", dcrnn_file, load, prove_the_model, NULL, TELLS},

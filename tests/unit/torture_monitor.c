@@ -179,7 +179,61 @@ static int32_t get(stage *s)
     return s->report ? STG_OK : STG_E_STATE;
 }
 
+/* --- state ------------------------------------------------------------------------------------ */
+
+static void prove_the_bundle(stage *s, proof *p)
+{
+    prove_bundle(p, s->bundle);
+}
+
+static int32_t save(stage *s)
+{
+    return stg_state_save(s->monitor, s->bundle, &s->err);
+}
+
+/* The bundle has an older state of it. */
+static void with_older(stage *s)
+{
+    ticked(s, 2);
+    torture_keep(s, s->monitor);
+    OK(tick(s));
+    torture_traffic(s, ++s->done);
+    OK(tick(s));
+}
+
+/* In the middle of an incident the process ends, another one makes the monitor anew. */
+static void died(stage *s)
+{
+    with_event(s);
+    s->done++;
+    torture_keep(s, s->monitor);
+    (void)destroy(s);
+    OK(stg_monitor_create(&s->monitor, s->ctx, torture_scene()->bundle, NULL, NULL));
+}
+
+static int32_t restore(stage *s)
+{
+    return stg_state_restore(s->monitor, s->bundle, &s->err);
+}
+
+static void prove_own_state(stage *s, proof *p)
+{
+    prove_state(p, s->ctx, s->monitor);
+}
+
+static void prove_restored(stage *s, proof *p)
+{
+    prove_own_state(s, p);
+    a_lane(s);
+    OK(traffic_open(&s->traffic, s->lane, 3));
+    torture_traffic(s, s->done);
+    OK(tick(s));
+    prove_ticks(s, p);
+}
+
 static const torture_case list[] = {
+    {"stg_state_save", "monitor", with_older, save, prove_the_bundle, prove_the_bundle, TELLS},
+    {"stg_state_restore", "monitor", died, restore, prove_restored, prove_own_state, TELLS},
     {"stg_monitor_create", "whole line", a_file, create, prove_created, NULL, TELLS},
     {"stg_monitor_tick", "first", ticked_none, tick, prove_ticks, NULL, TELLS},
     {"stg_monitor_tick", "second", ticked_once, tick, prove_ticks, NULL, TELLS},

@@ -159,3 +159,12 @@ void prove_detector(proof *p, const stg_detector *det)
     stg_bundle_destroy(b);
     stg_ctx_destroy(ctx);
 }
+
+void prove_state(proof *p, stg_ctx *ctx, const void *object)
+{
+    stg_bundle *b;
+    OK(stg_bundle_open(&b, ctx, NULL, NULL));
+    OK(stg_state_save(object, b, NULL));
+    prove_bundle(p, b);
+    stg_bundle_destroy(b);
+}

@@ -382,7 +382,117 @@ static int32_t action(stage *s)
     return stg_plan_action(s->plan, 0, &a);
 }
 
+/* --- state ------------------------------------------------------------------------------------ */
+
+static void detector_used(stage *s)
+{
+    judged_to_incident(s);
+    OK(score(s));
+    stg_unref(s->report);
+    s->report = NULL;
+    s->done++;
+    torture_keep(s, s->detector);
+}
+
+static void detector_busy(stage *s)
+{
+    judged(s, 4);
+    torture_keep(s, s->detector);
+}
+
+static void detector_learning(stage *s)
+{
+    learnt_some(s);
+    torture_keep(s, s->detector);
+}
+
+static void detector_died(stage *s)
+{
+    detector_used(s);
+    stg_detector_destroy(s->detector);
+    s->detector = NULL;
+    OK(stg_detector_create(&s->detector, s->ctx, torture_scene()->bundle, NULL, NULL));
+}
+
+static void learner_died(stage *s)
+{
+    detector_learning(s);
+    stg_detector_destroy(s->detector);
+    s->detector = NULL;
+    an_empty(s);
+}
+
+static int32_t detector_save(stage *s)
+{
+    return stg_state_save(s->detector, s->bundle, &s->err);
+}
+
+static int32_t detector_restore(stage *s)
+{
+    return stg_state_restore(s->detector, s->bundle, &s->err);
+}
+
+static void prove_detector_state(stage *s, proof *p)
+{
+    prove_state(p, s->ctx, s->detector);
+}
+
+static void prove_revived(stage *s, proof *p)
+{
+    prove_detector_state(s, p);
+    prove_reports(s, p);
+}
+
+static void planner_used(stage *s)
+{
+    a_plan(s);
+    stg_unref(s->plan);
+    s->plan = NULL;
+    torture_keep(s, s->planner);
+}
+
+static void planner_died(stage *s)
+{
+    planner_used(s);
+    stg_planner_destroy(s->planner);
+    s->planner = NULL;
+    OK(planner_create(s));
+}
+
+static int32_t planner_save(stage *s)
+{
+    return stg_state_save(s->planner, s->bundle, &s->err);
+}
+
+static int32_t planner_restore(stage *s)
+{
+    return stg_state_restore(s->planner, s->bundle, &s->err);
+}
+
+static void prove_planner_state(stage *s, proof *p)
+{
+    prove_state(p, s->ctx, s->planner);
+}
+
+static void prove_plans_on(stage *s, proof *p)
+{
+    prove_planner_state(s, p);
+    prove_plans(s, p);
+}
+
 static const torture_case list[] = {
+    {"stg_state_save", "detector", detector_busy, detector_save, prove_the_bundle, prove_the_bundle,
+     TELLS},
+    {"stg_state_save", "detector that learns", detector_learning, detector_save, prove_the_bundle,
+     prove_the_bundle, TELLS},
+    {"stg_state_save", "planner", planner_used, planner_save, prove_the_bundle, prove_the_bundle,
+     TELLS},
+    {"stg_state_restore", "detector", detector_died, detector_restore, prove_revived,
+     prove_detector_state, TELLS},
+    {"stg_state_restore", "detector that learns", learner_died, detector_restore,
+     prove_detector_state, prove_detector_state, TELLS},
+    {"stg_state_restore", "planner", planner_died, planner_restore, prove_plans_on,
+     prove_planner_state, TELLS},
     {"stg_detector_create", "knows nothing", NULL, create_empty, prove_judging, NULL, TELLS},
     {"stg_detector_create", "calibrated", a_file, create, prove_judging, NULL, TELLS},
     {"stg_detector_learn", "first", an_empty, learn_window, prove_learning, NULL, 0},

@@ -203,6 +203,13 @@ static void push_more(stage *s, uint32_t window)
         SURE(stg_lane_push(s->lane, &call, 1) == 1);
 }
 
+void torture_keep(stage *s, const void *object)
+{
+    if (!s->bundle)
+        OK(stg_bundle_open(&s->bundle, s->ctx, NULL, NULL));
+    OK(stg_state_save(object, s->bundle, NULL));
+}
+
 void torture_traffic(stage *s, uint32_t window)
 {
     if (window == 0)
