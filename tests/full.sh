@@ -20,6 +20,7 @@ sanitize tsan thread
 
 # The debug build of GCC under valgrind: leaks and uninitialised values.
 suite valgrind build-test-gcc --setup=valgrind --suite=unit --suite=fuzz
+suite valgrind-cycles build-test-gcc --setup=valgrind cycles
 
 # Static analysis at zero findings.
 step analyzer env CC=gcc bash -c '. tests/setup.sh; stg_build "$@"' - build-test-analyzer \
