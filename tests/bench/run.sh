@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 usage() {
-    echo "usage: tests/bench/run.sh NAME [--quick]; names: ingest step" >&2
+    echo "usage: tests/bench/run.sh NAME [--quick]; names: ingest push step" >&2
     exit 2
 }
 name=${1:-}
@@ -35,6 +35,14 @@ ingest)
         echo "go is not installed: no peer" >&2
     fi
     build-bench/tests/bench/ingest_bench "${quick[@]}" "${peer[@]}"
+    ;;
+push)
+    build push_bench
+    ninja -C build-bench >&2 # the shared library too
+    # NumPy may belong to the system's Python only.
+    python=python3
+    python3 -c 'import numpy' 2>/dev/null || python=/usr/bin/python3
+    "$python" tests/bench/push_bench.py build-bench "${quick[@]}"
     ;;
 step)
     build step_bench
