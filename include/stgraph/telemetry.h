@@ -71,8 +71,9 @@ STG_API int32_t stg_reader_feed(stg_reader *reader, const void *data, size_t len
  * Takes up to cap records out; *n is 0 when the bytes fed so far hold no further one.
  * A bad line, also one over 1 MiB, gives E_FORMAT with line and reason in err, after the records
  * before it; the next call goes on behind that line. So does E_LIMIT: the lane's names are used up.
- * STG_AGAIN: the lane has no room for a new name; poll the ingest and call again. E_NOMEM: call
- * again. E_FORK. @since 0.1
+ * STG_AGAIN: the lane has no room for a new name; poll the ingest and call again. If there is still
+ * none, the ring is full of calls of windows that are not open yet: close windows first. E_NOMEM:
+ * call again. E_FORK. @since 0.1
  */
 STG_API int32_t stg_reader_next(stg_reader *reader, stg_record *records, size_t cap, size_t *n,
                                 stg_error *err);

@@ -49,7 +49,8 @@ class Reader(Handle):
 
     def read(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Up to 256 records as copies (calls, gauges); both empty: feed more. None: the lane has no room
-        for a new name, poll the ingest and call again. FormatError: a bad line, the next call goes on
+        for a new name, poll the ingest (or close windows, when it waits for later ones) and call again.
+        FormatError: a bad line, the next call goes on
         behind it."""
         n, err = c.c_size_t(), _abi.error()
         status = lib.stg_reader_next(self.ptr, self._records.ctypes.data, BATCH, c.byref(n), c.byref(err))
