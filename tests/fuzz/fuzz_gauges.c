@@ -94,7 +94,7 @@ static void take_lines(target *t, uint32_t which)
     stg_error err;
     size_t n = 0;
     int32_t status;
-    int polls = 0;
+    uint32_t stuck = 0; /* rounds without room for a name, for what is ahead waits in the ring */
     do {
         status = stg_reader_next(t->reader[which], rec, 5, &n, &err);
         FUZZ_CHECK(status == STG_OK || status == STG_AGAIN ||
@@ -105,11 +105,10 @@ static void take_lines(target *t, uint32_t which)
             else
                 stg_lane_push(t->lane[which], &rec[i].u.call, 1);
         }
-        if (status == STG_AGAIN) { /* what waits for a later window makes no room by a poll */
+        if (status == STG_AGAIN)
             FUZZ_CHECK(stg_ingest_poll(t->in) == STG_OK);
-            polls++;
-        }
-    } while ((status != STG_OK || n > 0) && polls < 8);
+        stuck = status == STG_AGAIN ? stuck + 1 : 0;
+    } while ((status != STG_OK || n > 0) && stuck < 2); /* later windows make room */
 }
 
 /* A line made of members the reader knows, with values of the input. */

@@ -21,7 +21,8 @@ static void take(stg_ingest *in, stg_lane *lane, stg_reader *reader)
 {
     stg_record rec[7];
     stg_error err;
-    for (;;) {
+    /* Rounds without room for a name: what is ahead of the open windows waits in the ring. */
+    for (uint32_t stuck = 0; stuck < 2;) {
         size_t n = 0;
         const int32_t status = stg_reader_next(reader, rec, 7, &n, &err);
         require(status == STG_OK || n == 0);
@@ -32,6 +33,7 @@ static void take(stg_ingest *in, stg_lane *lane, stg_reader *reader)
             else
                 stg_lane_gauge(lane, &rec[i].u.gauge);
         }
+        stuck = status == STG_AGAIN ? stuck + 1 : 0;
         if (status == STG_AGAIN || n == 7)
             require(stg_ingest_poll(in) == STG_OK);
         if (status == STG_OK && n == 0)

@@ -160,7 +160,7 @@ START_TEST(numbers)
     poke(ctx, b, "model/edges/ends", 3, &none, 4); /* the second edge before the first, or the same */
     poke(ctx, b, "model/edges/ends", 6, &none, 4);
     poke(ctx, b, "model/targets", 1, &far, 4);
-    poke(ctx, b, "model/nodes", 0, "\0\0\0\0", 4);
+    poke(ctx, b, "model/columns", 0, "\0\0\0\0", 4);
     stg_bundle *c = copy_of(ctx, b);
     const stg__tensor *t = stg__bundle_find(c, "model/nodes.len");
     ((uint32_t *)(uintptr_t)t->data)[1] = 4000000000u;
