@@ -9,6 +9,7 @@
 
 #define OVERLAY 24u /* values laid over the next windows */
 #define BUDGET 24   /* windows of one input */
+#define LONG 48     /* of some: the planner proposes replicas after 30 */
 
 typedef struct overlay {
     uint32_t kind;
@@ -260,7 +261,7 @@ static void open_rooms(target *t, uint8_t how)
     t->edges = BASE_EDGES;
     t->at = BASE_FIRST;
     t->factor = 1;
-    t->budget = BUDGET;
+    t->budget = how & 64 ? LONG : BUDGET;
 }
 
 static void close_rooms(target *t)

@@ -79,6 +79,9 @@ def snapshot():
              (4, b''), (3 + 8, u64(2**40)), (4, b'')))
         yield f'mask-{kind}', bytes([kind, 0, 4]) + b''.join(
             bytes([7, 4, m, 0, 1]) for m in (1, 254, 255, 0, 6))
+        # More and more calls after 30 ordinary windows: replicas are proposed.
+        yield f'demand-{kind}', bytes([64 + (kind + 2) % 3, 0, 15, 0, 15, 7, 6, 255]) + \
+            b''.join(bytes([0, 16 + 1 + 32 * f]) for f in (1, 1, 2, 2, 3, 3))
     yield 'learn', bytes([0, 8, 61, 0, 3, 0, 16 + 4 * 32 + 9])
     yield 'learn-bare', bytes([2 + 128, 7, 1, 5, 0, 90, 5, 1, 60, 8, 62, 0, 9])
     yield 'learn-huge', bytes([1, 3, 1, 0, 0, 7, 3, 0, 1, 2, HUGE, 8, 61, 0, 9])
