@@ -82,7 +82,7 @@ step bindings-go-checked stg_go_checked go test -run 'Test[^S]' ./...
 step bindings-go-race stg_go_binding go test -race -run 'Test[^S]|TestShared' ./...
 
 # What another compiler does not change, and what takes long: once is enough.
-same=(--no-suite=lint --no-suite=install --no-suite=abi --no-suite=bindings --no-suite=torture)
+same=(--no-suite=lint --no-suite=install --no-suite=abi --no-suite=bindings --no-suite=once)
 step build-gcc env CC=gcc bash -c '. tests/setup.sh; stg_build build-test-gcc -Dwerror=true' &&
     suite gcc build-test-gcc "${same[@]}"
 step build-clang env CC=clang bash -c '. tests/setup.sh; stg_build build-test-clang -Dwerror=true' &&

@@ -523,7 +523,7 @@ func TestMonitor(t *testing.T) {
 }
 
 // A watch that is stopped somewhere, saved and gone on with tells the same as one that ran through.
-func TestRestart(t *testing.T) {
+func TestSavedState(t *testing.T) {
 	data := os.Getenv("STG_RECORDINGS")
 	if data == "" {
 		t.Skip("STG_RECORDINGS is not set")

@@ -381,6 +381,8 @@ def live(model):
 
 
 def main():
+    # Under nohup SIGHUP is ignored, and would be in the program: a handler is not inherited.
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as tmp:
         model = tmp + "/model.stg"
         normal = DATA + "/normal/"
