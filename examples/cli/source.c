@@ -179,6 +179,10 @@ int cli_source_peek(cli_source *s, stg_record *record, int timeout_ms)
         }
         if (s->count > 0)
             break;
+        if (status == STG_AGAIN) { /* polled often enough: only time that passes would make room */
+            cli_say("%s: the lane is full of calls of later windows, a smaller --grace helps", s->name);
+            return -2;
+        }
         if (s->ended)
             return 0;
         const int fed = feed(s, timeout_ms);

@@ -101,6 +101,19 @@ def watch(tmp, model):
     check("watch: no false alarms at all is refused", s.returncode == 2)
 
 
+def waits_too_long(tmp, model):
+    """Later windows have to wait in the lane: a grace that is too long for it is told, no line is lost in
+    silence."""
+    with open(tmp + "/ahead.jsonl", "w", encoding="utf-8") as f:
+        for i in range(80000):
+            f.write('{"end_ns":%d,"dst":"%s","status":200}\n' % (
+                1_764_000_000_000_000_000 + i * 30_000_000, "web" if i < 75000 else f"late-{i % 50}"))
+    files = ("watch", "--model", model, "--calls", tmp + "/ahead.jsonl")
+    r = run(*files, "--grace", "3600")
+    check("watch: a grace beyond the lane, exit 1", r.returncode == 1 and "--grace" in r.stderr, r.stderr)
+    check("watch: a grace within it", run(*files, "--grace", "10").returncode == 0)
+
+
 def graph(tmp):
     calls = ("--calls", tmp + "/attack/calls.jsonl")
     r = run("graph", *calls, "--format", "json", "--window", "60", "--at", "1764000130")
@@ -162,6 +175,7 @@ def main():
         meta = json.loads(run("inspect", "--json", slow).stdout)["metadata"]
         check("learn --lead: the monitor will judge as was calibrated", meta.get("score/lead") == "3", meta)
         watch(tmp, model)
+        waits_too_long(tmp, model)
         report(tmp, model)
         graph(tmp)
         evaluate(tmp, model, net)
