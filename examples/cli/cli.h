@@ -94,7 +94,8 @@ int cli_stop_wait(int fd, int timeout_ms, void *user);
 /* Goes on where the run that wrote the file stopped, if there is one that fits (else says why not).
  * Return an exit code. */
 int cli_state_resume(stg_monitor *monitor, stg_ctx *ctx, const char *path, bool *resumed);
-int cli_state_save(const stg_monitor *monitor, stg_ctx *ctx, const char *path);
+/* quiet: a failure is not told. */
+int cli_state_save(const stg_monitor *monitor, stg_ctx *ctx, const char *path, bool quiet);
 
 /* --- replay ----------------------------------------------------------------------------------- */
 

@@ -28,6 +28,7 @@ typedef struct watch {
     const char *state;
     double save_every_s;
     uint64_t saved_ns; /* end of the window that was saved last */
+    bool unsaved;      /* the last time it could not be written */
     bool resumed;      /* and no window came yet that the earlier run had not judged */
     stg_ctx *ctx;
     stg_monitor *monitor;
@@ -78,6 +79,8 @@ static int parse(watch *w, int argc, char **argv)
         return cli_usage_error("watch", "'%s' does not belong there", argv[optind]);
     if (!w->in.model || w->in.calls.count == 0)
         return cli_usage_error("watch", "--model and --calls are needed");
+    if (w->state && strcmp(w->state, w->in.model) == 0)
+        return cli_usage_error("watch", "--state is a file of its own, not the model");
     return CLI_OK;
 }
 
@@ -87,7 +90,7 @@ static void print_time(uint64_t ns)
     struct tm tm;
     char text[32];
     gmtime_r(&seconds, &tm);
-    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%SZ", &tm);
     fputs(text, stdout);
 }
 
@@ -216,9 +219,18 @@ static int tick(uint64_t window_end, void *user)
     const int code = take_events(w);
     if (code || !w->state || (double)(window_end - w->saved_ns) < 1e9 * w->save_every_s)
         return code;
-    w->saved_ns = window_end; /* a full disk now is no reason to end */
-    (void)cli_state_save(w->monitor, w->ctx, w->state);
-    return CLI_OK;
+    w->saved_ns = window_end;
+    w->unsaved = cli_state_save(w->monitor, w->ctx, w->state, w->unsaved) != CLI_OK;
+    return CLI_OK; /* a full disk now is no reason to end, and is told once */
+}
+
+/* What did not count. Over a restart all that was judged before is late, as it should be. */
+static void tell_losses(const watch *w, const cli_replay *replay)
+{
+    stg_ingest_stats s = {.size = sizeof s};
+    if (w->state || stg_ingest_get_stats(replay->ingest, &s) != STG_OK || s.late + s.refused == 0)
+        return;
+    cli_say("%" PRIu64 " calls were late and %" PRIu64 " refused: they did not count", s.late, s.refused);
 }
 
 static int run(watch *w, stg_ctx *ctx, stg_bundle *bundle)
@@ -242,9 +254,10 @@ static int run(watch *w, stg_ctx *ctx, stg_bundle *bundle)
     if (cli_stopped())
         code = CLI_OK;
     if (code == CLI_OK && w->state)
-        code = cli_state_save(w->monitor, ctx, w->state);
+        code = cli_state_save(w->monitor, ctx, w->state, false);
     if (replay.bad_lines)
         cli_say("%" PRIu64 " lines were not understood", replay.bad_lines);
+    tell_losses(w, &replay);
     return code;
 }
 

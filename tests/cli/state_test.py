@@ -127,7 +127,7 @@ def terminated(model, folder):
 
 
 def strangers(model, folder):
-    """A state that does not fit is told, and the run begins anew."""
+    """A state of another model is told, and the run begins anew; what is no state is not written over."""
     state = Path(folder, "strange")
     short = str(Path(folder, "short.jsonl"))
     calls = subprocess.run(["xz", "-dc", ATTACKS[0]], capture_output=True, check=True).stdout
@@ -135,9 +135,21 @@ def strangers(model, folder):
     for what, data in (("no bundle", b"nonsense"), ("an empty one", b"\x02\0\0\0\0\0\0\0{}"),
                        ("the model", Path(model).read_bytes())):
         state.write_bytes(data)
-        done = run("watch", "--model", model, "--calls", short, "--state", str(state))
-        check(f"{what} as state: told", b"begins anew" in done.stderr, done.stderr)
-        check(f"{what} as state: a good one is written", b"state/score" in run("inspect", str(state)).stdout)
+        done = run("watch", "--model", model, "--calls", short, "--state", str(state), code=1)
+        check(f"{what} as state: told", b"not written over" in done.stderr, done.stderr)
+        check(f"{what} as state: stays", state.read_bytes() == data)
+    run("watch", "--model", model, "--calls", short, "--state", model, code=2)
+    state.unlink()
+    other = str(Path(folder, "other"))
+    run("learn", "--calls", NORMAL[0], "--day", "600", "--kind", "persistence", "--out", other)
+    run("watch", "--model", other, "--calls", short, "--state", str(state))
+    before = state.read_bytes()
+    done = run("watch", "--model", model, "--calls", short, "--state", str(state))
+    check("another model's state: told", b"begins anew" in done.stderr, done.stderr)
+    check("another model's state: a good one is written", state.read_bytes() != before and
+          run("watch", "--model", model, "--calls", short, "--state", str(state)).stderr == b"")
+    done = run("watch", "--model", model, "--calls", short, "--state", folder + "/none/x", code=1)
+    check("no folder for it: told at once", b"no such folder" in done.stderr, done.stderr)
     done = run("watch", "--model", model, "--calls", short, "--state", folder, code=1)
     check("a folder as state fails", folder.encode() in done.stderr, done.stderr)
     run("watch", "--model", model, "--calls", short, "--state", "x", "--save-every", "-1", code=2)

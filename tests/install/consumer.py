@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-NEEDED = {'libblas.so.3', 'libcjson.so.1', 'libm.so.6', 'libc.so.6'}
+NEEDED = {'libcjson.so.1', 'libm.so.6', 'libc.so.6'}
 
 
 class Consumer:

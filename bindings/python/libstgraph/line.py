@@ -136,13 +136,14 @@ def learn(calls: Path | Iterable[Path], gauges: Path | Iterable[Path] = (), *, w
 
 def _resume(monitor: Monitor, path: Path) -> bool:
     """Restores the monitor from a file of an earlier run. One of another model or version is no reason to
-    watch nothing: the run then begins anew, with a warning."""
+    watch nothing: the run then begins anew, with a warning. What is no state is not written over."""
     if not os.path.exists(path):
         return False
+    bundle = Bundle(path)
     try:
-        monitor.restore_state(Bundle(path))
+        monitor.restore_state(bundle)
     except Error as e:
-        if e.status not in ("E_FORMAT", "E_MISMATCH", "E_NOTFOUND", "E_VERSION"):
+        if e.status not in ("E_FORMAT", "E_MISMATCH", "E_VERSION"):
             raise
         warnings.warn(f"{os.fspath(path)}: {e.message}; begins anew", stacklevel=3)
         return False
