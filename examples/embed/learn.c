@@ -87,7 +87,7 @@ int main(int argc, char **argv)
     stg_bundle *bundle = NULL;
     const stg_model *model = NULL;
     const stg_graph **graphs = (const stg_graph **)calloc(WINDOWS, sizeof *graphs);
-    if (argc != 2 || !graphs || stg_ctx_create(&ctx, NULL) != STG_OK)
+    if (argc != 2 || argv[1][0] == '-' || !graphs || stg_ctx_create(&ctx, NULL) != STG_OK)
         return fprintf(stderr, "usage: learn MODEL\n"), 2;
     int32_t status = stg_bundle_open(&bundle, ctx, NULL, &err);
     if (status == STG_OK)

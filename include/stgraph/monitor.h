@@ -7,7 +7,7 @@
  * News of incidents come out as lines of JSON, one when an incident opens, when it changes, and when
  * it closes; each line stands for itself (UTF-8, independent of the locale, at most 65535 bytes):
  *
- *     {"id":"00c8a2f0b1d94e77","state":"open" | "update" | "close",
+ *     {"id":"0000000000000012","state":"open" | "update" | "close",
  *      "time":"2026-03-01T12:00:05.000Z","time_ns":N,       the end of the window
  *      "opened":"...Z","opened_ns":N,"onset_ns":N,"class":"http_flood","confidence":0.93,
  *      "severity":4.1,"technique":"T1499.002","text":"one sentence","nodes":["web"],
@@ -17,6 +17,11 @@
  *                   "expected":110,"contribution":2.1}],
  *      "plan":[{"verb":"limit","target":"external -> web GET /search","value":33,"present":190,
  *               "expires_ns":N,"dry_run":true,"reason":"one sentence"}]}
+ *
+ * Ids count up from 1 within a monitor and those that go on from its state. An incident that comes back
+ * within twelve windows of its close opens again under its id, with a new "opened_ns": both together name
+ * one stretch. Causes stand with the likeliest first, then the first of other kinds of sources; evidence
+ * with contribution 0 raised the alarm and says nothing of the class. "technique" may hold several.
  *
  * A number that is not known is null. At most 64 nodes, 64 edges, 5 causes, 8 pieces of evidence and
  * 32 actions; "truncated":true when there were more nodes, edges or actions, or when the names are so

@@ -22,7 +22,9 @@ Path = Union[str, "os.PathLike[str]"]
 _PUSH = 8192  # calls between two polls
 
 
-def _paths(paths: Path | Iterable[Path]) -> list[Path]:
+def _paths(paths: Path | Iterable[Path] | None) -> list[Path]:
+    if paths is None:
+        return []
     return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
 
 
