@@ -177,6 +177,10 @@ static int read_windows(learn *l)
     if (code == CLI_OK)
         cli_say("read %llu calls in %zu windows of %g s%s", (unsigned long long)replay.records,
                 l->count, l->window_s, replay.bad_lines ? ", some lines were bad" : "");
+    const double day_s = l->train.day_ns ? (double)l->train.day_ns / 1e9 : 86400;
+    if (code == CLI_OK && (double)l->count * l->window_s < day_s)
+        cli_say("the recording is %.2g of a day (--day %.0f): of the rest the profile knows nothing",
+                (double)l->count * l->window_s / day_s, day_s);
     return code;
 }
 

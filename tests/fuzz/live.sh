@@ -22,7 +22,7 @@ look() {
 edges() { sed -n "s/^#[0-9]*\t$1 *cov: \([0-9]*\).*/\1/p" "$2" | tail -n 1; }
 
 # Counting features for every input that is rarely hit costs more than it finds here.
-flags=(-timeout=5 -rss_limit_mb=2048 -max_len=8192 -entropic=0 -print_final_stats=1
+flags=(-timeout=5 -rss_limit_mb=2048 -max_len=8192 -len_control=10 -entropic=0 -print_final_stats=1
     "-artifact_prefix=$build/found/$target-")
 
 "$program" "${flags[@]}" -runs=0 "$seeds" >"$log" 2>&1 || { tail -n 60 "$log"; exit 1; }
