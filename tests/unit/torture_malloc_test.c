@@ -122,10 +122,8 @@ static const stg_allocator *allocator; /* NULL: malloc is ours */
 
 static void find_way(void)
 {
-    void *volatile block = malloc(1);
-    const bool ours = memory.requests > 0;
-    free(block);
-    if (ours)
+    cJSON_Delete(cJSON_CreateNull());
+    if (memory.requests > 0)
         return;
     cJSON_Hooks hooks = {take, give_back};
     cJSON_InitHooks(&hooks);
