@@ -161,8 +161,8 @@ static size_t next_request(size_t n, size_t requests)
 {
     if (test_valgrind() && n >= 4)
         return n + 1 + requests / 16;
-    if (torture_sanitized() && n >= 100)
-        return n + 5;
+    if (torture_sanitized() && n >= 40)
+        return n + 11;
     return n < ALL ? n + 1 : n + STRIDE;
 }
 
