@@ -260,6 +260,8 @@ int32_t stg__put_names(stg_bundle *bundle, const char *prefix, const char *name,
                        const stg__names *names);
 int32_t stg__get_names(const stg_bundle *bundle, const char *prefix, const char *name,
                        stg__names *into, stg_error *err);
+/* One more piece into a digest that is the same in every process; begins with 0. */
+uint64_t stg__mix_digest(uint64_t h, const void *data, size_t len);
 /* Of the tensors under a prefix: tells whether a state goes with a model. */
 uint64_t stg__digest(const stg_bundle *bundle, const char *prefix);
 

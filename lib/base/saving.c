@@ -142,7 +142,7 @@ int32_t stg__get_names(const stg_bundle *bundle, const char *prefix, const char 
     return stg__bundle_get_names(bundle, stg__key(key, prefix, name), into, err);
 }
 
-static uint64_t mix(uint64_t h, const void *data, size_t len)
+uint64_t stg__mix_digest(uint64_t h, const void *data, size_t len)
 {
     static const uint64_t key[2] = {0x7374677374617465u, 0x6469676573743031u};
     const uint64_t part[2] = {h, stg__siphash(key, data, len)};
@@ -157,9 +157,9 @@ uint64_t stg__digest(const stg_bundle *bundle, const char *prefix)
         const stg__tensor *t = stg__bundle_at(bundle, i);
         if (strncmp(t->name, prefix, len) != 0)
             continue;
-        h = mix(h, t->name, strlen(t->name));
-        h = mix(h, t->shape, t->dims * sizeof *t->shape);
-        h = mix(h, t->data, t->bytes);
+        h = stg__mix_digest(h, t->name, strlen(t->name));
+        h = stg__mix_digest(h, t->shape, t->dims * sizeof *t->shape);
+        h = stg__mix_digest(h, t->data, t->bytes);
     }
     return h;
 }

@@ -129,8 +129,7 @@ int32_t stg_detector_fit(stg_detector *d, stg_error *err)
     if (stg__fit(d) != STG_OK)
         return stg__fail(err, STG_E_NOMEM, "out of memory");
     d->fitted = 1;
-    if (stg__calibration_digest(d, &d->origin) != STG_OK)
-        return stg__fail(err, STG_E_NOMEM, "out of memory"); /* the windows are still there */
+    d->origin = stg__calibration_digest(d);
     stg__rows_drop(d);
     memset(d->incident, 0, MAX_INCIDENTS * sizeof *d->incident);
     d->windows = d->unbroken = 0;

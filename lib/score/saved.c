@@ -5,6 +5,7 @@
  * parameters and a pool. What is read is checked: a number that no fit can give is a format error.
  */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -99,15 +100,22 @@ static int32_t store_streams(const stg_detector *d, stg_bundle *bundle, const ch
     return stg__bundle_put(bundle, name, STG__F64, 2, shape, work);
 }
 
+static void pack_pool(const stg__calib *c, double f[POOL_FIELDS])
+{
+    const double all[POOL_FIELDS] = {c->weight, c->cut[UP], c->cut[DOWN], c->share[UP],
+                                     c->share[DOWN], c->tail[UP].gamma, c->tail[UP].sigma,
+                                     c->tail[DOWN].gamma, c->tail[DOWN].sigma, c->next[UP],
+                                     c->next[DOWN], c->unfitted[UP], c->unfitted[DOWN], c->streams};
+    memcpy(f, all, sizeof all);
+}
+
 static int32_t store_pool(const stg_detector *d, stg_bundle *bundle, const char *prefix,
                           uint32_t kind)
 {
     char name[STG__KEY_MAX];
     const stg__calib *c = &d->calib[kind];
-    const double all[POOL_FIELDS] = {c->weight, c->cut[UP], c->cut[DOWN], c->share[UP],
-                                     c->share[DOWN], c->tail[UP].gamma, c->tail[UP].sigma,
-                                     c->tail[DOWN].gamma, c->tail[DOWN].sigma, c->next[UP],
-                                     c->next[DOWN], c->unfitted[UP], c->unfitted[DOWN], c->streams};
+    double all[POOL_FIELDS];
+    pack_pool(c, all);
     const uint64_t fields[1] = {POOL_FIELDS};
     const uint64_t bins[1] = {CALIB_BINS};
     stg__kind_key(name, prefix, "pool", kind, "");
@@ -345,24 +353,39 @@ int32_t stg__calibration_get(stg_detector *d, const stg_bundle *bundle, const ch
     return STG_OK;
 }
 
+/* Of what a file holds of a calibration, by value: the same after it was written and read back. */
+uint64_t stg__calibration_digest(const stg_detector *d)
+{
+    uint64_t h = 0;
+    double f[FIELDS];
+    for (uint32_t i = 0; i < d->nodes; i++)
+        h = stg__mix_digest(h, stg__node_text(d, i), strlen(stg__node_text(d, i)));
+    for (uint32_t e = 0; e < d->edges; e++) {
+        h = stg__mix_digest(h, &d->edge[e], offsetof(stg__edge_id, route));
+        h = stg__mix_digest(h, stg__route_text(d, e), strlen(stg__route_text(d, e)));
+    }
+    for (uint32_t k = 0; k < KINDS; k++) {
+        const stg__calib *c = &d->calib[k];
+        for (uint32_t i = 0; i < (k < N_KINDS ? d->nodes : d->edges); i++) {
+            pack(k < N_KINDS ? stg__node_stream(d, i, k) : stg__edge_stream(d, i, k - N_KINDS), f);
+            h = stg__mix_digest(h, f, sizeof f);
+        }
+        pack_pool(c, f);
+        h = stg__mix_digest(h, f, POOL_FIELDS * sizeof *f);
+        h = stg__mix_digest(h, c->bins, sizeof c->bins);
+        for (int side = UP; side <= DOWN; side++)
+            h = stg__mix_digest(h, c->excess[side], c->excesses[side] * sizeof(float));
+    }
+    return h ? h : 1;
+}
+
 int32_t stg__calibration_load(stg_detector *d, const stg_bundle *bundle, stg_error *err)
 {
     if (!stg__bundle_meta(bundle, FILE_PREFIX "version"))
         return STG_OK; /* no calibration in it */
     STG_RETURN_IF_ERROR(stg__calibration_get(d, bundle, FILE_PREFIX, err));
+    d->origin = stg__calibration_digest(d); /* before tails are fitted anew */
     for (uint32_t k = 0; k < KINDS; k++)
         stg__calib_refresh(&d->calib[k]);
-    d->origin = stg__digest(bundle, FILE_PREFIX);
     return STG_OK;
-}
-
-int32_t stg__calibration_digest(const stg_detector *d, uint64_t *digest)
-{
-    stg_bundle *b;
-    STG_RETURN_IF_ERROR(stg_bundle_open(&b, d->ctx, NULL, NULL));
-    const int32_t status = stg__calibration_put(d, b, FILE_PREFIX);
-    if (status == STG_OK)
-        *digest = stg__digest(b, FILE_PREFIX);
-    stg_bundle_destroy(b);
-    return status;
 }

@@ -435,7 +435,7 @@ int32_t stg__calibration_get(stg_detector *d, const stg_bundle *bundle, const ch
                              stg_error *err);
 /* That of a model file; nothing when there is none. */
 int32_t stg__calibration_load(stg_detector *d, const stg_bundle *bundle, stg_error *err);
-int32_t stg__calibration_digest(const stg_detector *d, uint64_t *digest);
+uint64_t stg__calibration_digest(const stg_detector *d); /* never 0 */
 extern const stg__state_type stg__detector_state;
 
 #endif

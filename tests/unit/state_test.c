@@ -368,6 +368,14 @@ START_TEST(learning_goes_on)
         ck_assert_int_eq(stg_detector_store(d[i], out[i]), STG_OK);
     }
     same_bundles(out[0], out[1]);
+    stg_detector *loaded; /* what was fitted here and what was read from its file are the same */
+    stg_bundle *s;
+    ck_assert_int_eq(stg_bundle_open(&s, ctx, NULL, &err), STG_OK);
+    ck_assert_int_eq(stg_state_save(d[0], s, &err), STG_OK);
+    ck_assert_int_eq(stg_detector_create(&loaded, ctx, out[1], NULL, &err), STG_OK);
+    ck_assert_msg(stg_state_restore(loaded, s, &err) == STG_OK, "%s", err.text);
+    stg_detector_destroy(loaded);
+    stg_bundle_destroy(s);
     for (int i = 0; i < 2; i++) {
         stg_unref(model[i]);
         stg_trainer_destroy(t[i]);
