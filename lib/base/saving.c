@@ -63,7 +63,8 @@ int32_t stg__state_load(const void *object, const stg_bundle *bundle, void **twi
 
 void stg__state_swap(void *object, void *twin)
 {
-    handle_of(object)->type->swap(object, twin);
+    const stg__handle *h = (const stg__handle *)object; /* was looked at when the twin was loaded */
+    h->type->swap(object, twin);
 }
 
 int32_t stg_state_restore(void *object, const stg_bundle *bundle, stg_error *err)
@@ -71,7 +72,8 @@ int32_t stg_state_restore(void *object, const stg_bundle *bundle, stg_error *err
     void *twin;
     STG_RETURN_IF_ERROR(stg__state_load(object, bundle, &twin, err));
     stg__state_swap(object, twin);
-    handle_of(object)->type->destroy(twin);
+    const stg__handle *h = (const stg__handle *)object;
+    h->type->destroy(twin);
     return STG_OK;
 }
 

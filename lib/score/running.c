@@ -291,7 +291,7 @@ static int32_t load(const void *object, const stg_bundle *bundle, void **twin, s
 {
     const stg_detector *d = (const stg_detector *)object;
     stg_detector *fresh;
-    uint64_t origin;
+    uint64_t origin = 0;
     STG_RETURN_IF_ERROR(check(d, bundle, &origin, err));
     stg_detector_opts opts = d->opts;
     opts.size = sizeof opts;
