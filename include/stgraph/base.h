@@ -179,17 +179,18 @@ STG_API void stg_bundle_destroy(stg_bundle *bundle);
  * yet, events not taken yet, windows learnt and not fitted. Names are the identity, so ids may differ
  * in the process that restores. It goes under "state/" and leaves model and calibration in the same
  * bundle alone. Not in it: lanes, calls of windows that are not closed, counts of the ledger.
- * Errors: E_INVALID (another object), E_STATE (a monitor whose tick failed and waits to be repeated),
- * E_NOMEM, E_FORK; the bundle is then as it was before. Ownership: nothing is kept.
+ * Errors: E_INVALID (another object), E_STATE (a monitor's tick or a detector's score that failed waits
+ * to be repeated), E_NOMEM, E_FORK; the bundle is then as it was before. Ownership: nothing is kept.
  * Threads: as a const call of the object. @since 0.1
  */
 STG_API int32_t stg_state_save(const void *object, stg_bundle *bundle, stg_error *err);
 
 /**
  * Takes the state that an object of the same type saved, in place of the own one; what comes next is
- * then, to the last bit, what would have come without the restart. Options and model stay those the
- * object was made with; the model must be the one that the state was saved with. An ingest (and a
- * monitor with it) must have no lanes and no windows yet.
+ * then, to the last bit, what would have come without the restart, as long as graphs come from the
+ * context of the object, as those of a monitor do. Options and model stay those the object was made
+ * with; the model must be the one that the state was saved with. An ingest (and a monitor with it) must
+ * have no lanes and no windows yet.
  * Errors: E_INVALID (another object), E_NOTFOUND (the bundle has no state of this type), E_VERSION,
  * E_FORMAT, E_MISMATCH (other model, window, columns or sketch key), E_STATE (an ingest in use),
  * E_LIMIT (more than the options allow), E_NOMEM, E_FORK; the object is then as it was before.

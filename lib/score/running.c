@@ -227,6 +227,8 @@ static int32_t save(const void *object, stg_bundle *bundle, stg_error *err)
     const stg_detector *d = (const stg_detector *)object;
     if (stg__ctx_forked(d->ctx))
         return stg__fail(err, STG_E_FORK, "detector used in a child process");
+    if (d->unreported)
+        return stg__fail(err, STG_E_STATE, "a window that was judged waits for its report");
     const double numbers[2] = {d->alarm, d->budget};
     const stg__number number[] = {
         {"origin", d->origin},     {"last_start", d->last_start}, {"windows", d->windows},

@@ -400,6 +400,31 @@ static void detector_busy(stage *s)
     torture_keep(s, s->detector);
 }
 
+/* A window was judged and there was no memory for its report: it has to be scored again first. */
+static int32_t refused(stage *s)
+{
+    const int32_t status = stg_state_save(s->detector, s->bundle, &s->err);
+    return status == STG_E_STATE ? STG_OK : status == STG_OK ? STG_E_STATE : status;
+}
+
+static void unreported(stage *s)
+{
+    many_quiet(s);
+    OK(stg_bundle_open(&s->bundle, s->ctx, NULL, NULL));
+    for (size_t n = 1; refused(s) != STG_OK; n++) {
+        SURE(n < 100);
+        torture_memory_arm(&s->memory, n, n);
+        SURE(score_many(s) == STG_E_NOMEM);
+        torture_memory_calm(&s->memory);
+    }
+}
+
+static void prove_reported(stage *s, proof *p)
+{
+    OK(score_many(s));
+    prove_many(s, p);
+}
+
 static void detector_learning(stage *s)
 {
     learnt_some(s);
@@ -485,6 +510,8 @@ static const torture_case list[] = {
      TELLS},
     {"stg_state_save", "detector that learns", detector_learning, detector_save, prove_the_bundle,
      prove_the_bundle, TELLS},
+    {"stg_state_save", "detector without its report", unreported, refused, prove_reported,
+     prove_the_bundle, 0},
     {"stg_state_save", "planner", planner_used, planner_save, prove_the_bundle, prove_the_bundle,
      TELLS},
     {"stg_state_restore", "detector", detector_died, detector_restore, prove_revived,
