@@ -67,6 +67,11 @@ root() {
     mkdir -p "$dir/dev/shm" && chmod 1777 "$dir/dev/shm"
     mount -t proc proc "$dir/proc" || return 1
     mounted+=("$dir/proc")
+    # Pseudo terminals, as every machine has them.
+    mkdir -p "$dir/dev/pts"
+    mount -t devpts -o newinstance,ptmxmode=0666 devpts "$dir/dev/pts" || return 1
+    mounted+=("$dir/dev/pts")
+    ln -sfn pts/ptmx "$dir/dev/ptmx"
     git bundle create -q "$dir/stgraph.bundle" HEAD || return 1
     inside "$1" 'git clone -q /stgraph.bundle /stgraph && rm /stgraph.bundle && update-ca-certificates' \
         >>"$logs/bare-$1.log" 2>&1
