@@ -156,8 +156,9 @@ static int32_t make_supports(stg__state *st)
     stg__arc *arc = (stg__arc *)stg__calloc(st->ctx, t->edges, sizeof *arc);
     if (!arc)
         return STG_E_NOMEM;
+    const stg__filter both = {STG__DUAL_RANDOM_WALK, STG__EXACT};
     const uint32_t arcs = stg__make_arcs(t->src, t->dst, st->arc_calls, t->edges, arc);
-    const int32_t status = stg__supports_build(&st->supports, st->ctx, t->nodes, arc, arcs);
+    const int32_t status = stg__supports_build(&st->supports, st->ctx, t->nodes, both, arc, arcs);
     stg__free(st->ctx, arc);
     return status;
 }

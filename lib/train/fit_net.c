@@ -232,6 +232,7 @@ static int32_t run_epochs(stg__fit *f)
 static int32_t make_supports(stg__fit *f)
 {
     const stg_model *m = f->m;
+    const stg__filter both = {STG__DUAL_RANDOM_WALK, STG__EXACT};
     const size_t edges = m->edges;
     uint32_t *ends = (uint32_t *)stg__calloc(f->ctx, 2 * edges, sizeof *ends);
     stg__arc *arc = (stg__arc *)stg__calloc(f->ctx, edges, sizeof *arc);
@@ -242,7 +243,7 @@ static int32_t make_supports(stg__fit *f)
             ends[edges + e] = m->edge[e].dst;
         }
         const uint32_t arcs = stg__make_arcs(ends, ends + edges, m->edge_calls, m->edges, arc);
-        status = stg__supports_build(&f->supports, f->ctx, stg__model_nodes(m), arc, arcs);
+        status = stg__supports_build(&f->supports, f->ctx, stg__model_nodes(m), both, arc, arcs);
     }
     stg__free(f->ctx, ends);
     stg__free(f->ctx, arc);

@@ -170,12 +170,13 @@ static void time_net(stg_ctx *ctx, uint32_t nodes, uint32_t units, int rounds)
     stg__net net;
     stg__run run;
     stg__supports supports;
+    const stg__filter both = {STG__DUAL_RANDOM_WALK, STG__EXACT};
     stg__rng rng;
     stg__rng_init(&rng, 3, nodes);
     must(stg__net_init(&net, &shape), "shape");
     stg__arc *arc = (stg__arc *)calloc((size_t)nodes * nodes, sizeof *arc);
     const uint32_t arcs = make_arcs(arc, nodes, &rng);
-    must(stg__supports_build(&supports, ctx, nodes, arc, arcs) == STG_OK, "supports");
+    must(stg__supports_build(&supports, ctx, nodes, both, arc, arcs) == STG_OK, "supports");
     must(stg__run_create(&run, ctx, &net, nodes, false) == STG_OK, "run");
     run.supports = &supports;
     float *params = floats(net.params);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The net against numbers of the published code (the PyTorch port of DCRNN, with its carried
- * recursion and exact supports): single cells with their gradients, whole encoder-decoders with loss,
- * gradients, clipping and four steps of Adam. Built for float and for double. Skips where the golden
- * files are not there.
+ * recursion; supports exact and in the port's own order): the supports, single cells with their
+ * gradients, whole encoder-decoders with loss, gradients, clipping and four steps of Adam. Built for
+ * float and for double. Skips where the golden files are not there.
  */
 #include <math.h>
 #include <unistd.h>
@@ -67,16 +67,29 @@ static void same_gradient(const stg__tensor *t, const real *ours)
                   largest);
 }
 
-static void load_supports(stg__supports *s, stg_ctx *ctx, const stg_bundle *b, uint32_t nodes)
+/* What the golden files call a filter and an order. */
+static stg__filter filter_named(const char *name, const char *mode)
 {
+    const uint32_t order = strcmp(mode, "port") == 0 ? STG__PORT_REVERSED : STG__EXACT;
+    if (strcmp(name, "laplacian") == 0)
+        return (stg__filter){STG__LAPLACIAN, order};
+    return (stg__filter){strcmp(name, "random_walk") ? STG__DUAL_RANDOM_WALK : STG__RANDOM_WALK,
+                         order};
+}
+
+static void load_supports(stg__supports *s, stg_ctx *ctx, const stg_bundle *b, uint32_t nodes,
+                          stg__filter filter)
+{
+    static stg__arc arc[2048];
     const stg__tensor *adj = tensor(b, "adj");
-    stg__arc arc[256];
     uint32_t arcs = 0;
     for (uint32_t i = 0; i < nodes; i++)
         for (uint32_t j = 0; j < nodes; j++)
-            if (number(adj, i * nodes + j) > 0)
+            if (number(adj, i * nodes + j) > 0) {
+                ck_assert_uint_lt(arcs, 2048);
                 arc[arcs++] = (stg__arc){i, j, number(adj, i * nodes + j)};
-    ck_assert_int_eq(stg__supports_build(s, ctx, nodes, arc, arcs), STG_OK);
+            }
+    ck_assert_int_eq(stg__supports_build(s, ctx, nodes, filter, arc, arcs), STG_OK);
 }
 
 /* A weight of the published layout, row f M + m, to ours or back. */
@@ -165,7 +178,8 @@ static real *reals(size_t count)
 
 /* --- cells --------------------------------------------------------------------------------------- */
 
-static void check_cell(stg_ctx *ctx, const stg_bundle *b, const char *filter, uint32_t hops)
+static void check_cell(stg_ctx *ctx, const stg_bundle *b, const char *filter, uint32_t hops,
+                       const char *mode)
 {
     enum { N = 7, B = 3, U = 8, I = 2 };
     char prefix[128];
@@ -175,9 +189,9 @@ static void check_cell(stg_ctx *ctx, const stg_bundle *b, const char *filter, ui
     stg__supports supports;
     const char *width = sizeof(real) == 8 ? "f64" : "f32";
     const stg__shape shape = {.inputs = I, .targets = 1, .layers = 1, .units = U, .hops = hops,
-                              .walks = strcmp(filter, "random_walk") ? 2 : 1,
+                              .walks = stg__filter_walks(filter_named(filter, mode).kind),
                               .recursion = STG__CARRY, .history = 1};
-    load_supports(&supports, ctx, b, N);
+    load_supports(&supports, ctx, b, N, filter_named(filter, mode));
     ck_assert(stg__net_init(&net, &shape));
     ck_assert_int_eq(stg__run_create(&run, ctx, &net, N, true), STG_OK);
     ck_assert_int_eq(stg__back_create(&back, ctx, &run), STG_OK);
@@ -220,10 +234,10 @@ static void check_cell(stg_ctx *ctx, const stg_bundle *b, const char *filter, ui
         for (size_t i = 0; i < N * I; i++)
             dx[s * N * I + i] = back.dx[i / I * net.copies * I + i % I];
     }
-    same_output(tensor(b, "%s/K%u/true/%s/out", filter, hops, width), out);
-    same_gradient(tensor(b, "%s/K%u/true/%s/dx", filter, hops, width), dx);
-    same_gradient(tensor(b, "%s/K%u/true/%s/dh", filter, hops, width), dh);
-    snprintf(prefix, sizeof prefix, "%s/K%u/true/%s/grad/", filter, hops, width);
+    same_output(tensor(b, "%s/K%u/%s/%s/out", filter, hops, mode, width), out);
+    same_gradient(tensor(b, "%s/K%u/%s/%s/dx", filter, hops, mode, width), dx);
+    same_gradient(tensor(b, "%s/K%u/%s/%s/dh", filter, hops, mode, width), dh);
+    snprintf(prefix, sizeof prefix, "%s/K%u/%s/%s/grad/", filter, hops, mode, width);
     visit_cell(&(visit){b, &net, gradient, false, same_gradient}, prefix, &net.cell[0][0]);
     free(params);
     free(gradient);
@@ -240,8 +254,11 @@ START_TEST(cells)
     stg_bundle *b;
     ck_assert_int_eq(stg_bundle_open(&b, ctx, FOLDER "cell_tiny.safetensors", NULL), STG_OK);
     for (uint32_t hops = 0; hops <= 3; hops++) {
-        check_cell(ctx, b, "random_walk", hops);
-        check_cell(ctx, b, "dual_random_walk", hops);
+        check_cell(ctx, b, "random_walk", hops, "true");
+        check_cell(ctx, b, "random_walk", hops, "port");
+        check_cell(ctx, b, "dual_random_walk", hops, "true");
+        check_cell(ctx, b, "dual_random_walk", hops, "port");
+        check_cell(ctx, b, "laplacian", hops, "true");
     }
     stg_bundle_destroy(b);
     stg_ctx_destroy(ctx);
@@ -253,6 +270,7 @@ END_TEST
 enum { N = 7, B = 3, T = 6, H = 5 };
 
 typedef struct sequence {
+    const char *mode; /* "true" or "port" */
     stg_bundle *b;
     stg__net net;
     stg__run run;
@@ -266,12 +284,12 @@ typedef struct sequence {
 } sequence;
 
 static void open_sequence(sequence *q, stg_ctx *ctx, const char *path, uint32_t layers, uint32_t hops,
-                          uint32_t walks)
+                          stg__filter filter)
 {
     const stg__shape shape = {.inputs = 2, .targets = 1, .layers = layers, .units = 8, .hops = hops,
-                              .walks = walks, .recursion = STG__CARRY, .history = T, .horizon = H};
+                              .walks = stg__filter_walks(filter.kind), .recursion = STG__CARRY, .history = T, .horizon = H};
     ck_assert_int_eq(stg_bundle_open(&q->b, ctx, path, NULL), STG_OK);
-    load_supports(&q->supports, ctx, q->b, N);
+    load_supports(&q->supports, ctx, q->b, N, filter);
     ck_assert(stg__net_init(&q->net, &shape));
     ck_assert_int_eq(stg__run_create(&q->run, ctx, &q->net, N, true), STG_OK);
     ck_assert_int_eq(stg__back_create(&q->back, ctx, &q->run), STG_OK);
@@ -297,7 +315,7 @@ static void close_sequence(sequence *q)
 
 static void check_hidden(const sequence *q, size_t sample)
 {
-    const stg__tensor *t = tensor(q->b, "true/f32/enc_hidden");
+    const stg__tensor *t = tensor(q->b, "%s/f32/enc_hidden", q->mode);
     const size_t u = q->net.shape.units;
     const size_t layers = q->net.shape.layers;
     double worst = 0;
@@ -358,33 +376,41 @@ static void near(double ours, const stg__tensor *t)
                   t->name, ours, number(t, 0));
 }
 
-static void check_sequence(const char *path, uint32_t layers, uint32_t hops, uint32_t walks)
+static void visit_named(const visit *v, const char *mode, const char *what)
 {
-    sequence q;
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "%s/f32/%s/", mode, what);
+    visit_net(v, prefix);
+}
+
+static void check_sequence(const char *path, uint32_t layers, uint32_t hops, const char *filter,
+                           const char *mode)
+{
+    sequence q = {.mode = mode};
     stg_ctx *ctx = test_ctx(NULL);
-    open_sequence(&q, ctx, path, layers, hops, walks);
+    open_sequence(&q, ctx, path, layers, hops, filter_named(filter, mode));
     const uint8_t *labels = (const uint8_t *)tensor(q.b, "cl_use_label")->data;
     const visit params = {q.b, &q.net, q.params, false, same_output};
     const visit gradient = {q.b, &q.net, q.gradient, false, same_gradient};
     stg__adam adam = {reals(q.net.params), reals(q.net.params), 0, 0.9, 0.999, 1e-3, 0};
     pass(&q, NULL);
-    same_output(tensor(q.b, "true/f32/eval_out"), q.out);
+    same_output(tensor(q.b, "%s/f32/eval_out", mode), q.out);
     for (int s = 0; s < 4; s++) {
         const double loss = pass(&q, labels + s * H);
-        near(loss, tensor(q.b, "true/f32/step%d/loss", s));
+        near(loss, tensor(q.b, "%s/f32/step%d/loss", mode, s));
         if (s == 0) {
-            same_output(tensor(q.b, "true/f32/train_out"), q.out);
-            visit_net(&gradient, "true/f32/grad/");
+            same_output(tensor(q.b, "%s/f32/train_out", mode), q.out);
+            visit_named(&gradient, mode, "grad");
         }
         const double norm = stg__clip(q.gradient, q.net.params, 5);
-        near(norm, tensor(q.b, "true/f32/step%d/grad_norm", s));
+        near(norm, tensor(q.b, "%s/f32/step%d/grad_norm", mode, s));
         if (s == 0)
-            visit_net(&gradient, "true/f32/grad_clipped/");
+            visit_named(&gradient, mode, "grad_clipped");
         stg__adam_step(&adam, q.params, q.gradient, q.net.params, 0.01);
         if (s == 0)
-            visit_net(&params, "true/f32/step0/param/");
+            visit_named(&params, mode, "step0/param");
         if (s == 3)
-            visit_net(&params, "true/f32/step3/param/");
+            visit_named(&params, mode, "step3/param");
     }
     free(adam.m);
     free(adam.v);
@@ -392,15 +418,69 @@ static void check_sequence(const char *path, uint32_t layers, uint32_t hops, uin
     stg_ctx_destroy(ctx);
 }
 
-START_TEST(two_layers_both_walks)
+START_TEST(sequences)
 {
-    check_sequence(FOLDER "seq2seq_tiny_dual2L.safetensors", 2, 2, 2);
+    static const char *const dual = FOLDER "seq2seq_tiny_dual2L.safetensors";
+    static const char *const walk = FOLDER "seq2seq_tiny_rw3_1L.safetensors";
+    check_sequence(dual, 2, 2, "dual_random_walk", "true");
+    check_sequence(dual, 2, 2, "dual_random_walk", "port");
+    check_sequence(walk, 1, 3, "random_walk", "true");
+    check_sequence(walk, 1, 3, "random_walk", "port");
+    check_sequence(FOLDER "seq2seq_tiny_lap2_2L.safetensors", 2, 2, "laplacian", "true");
 }
 END_TEST
 
-START_TEST(one_layer_three_hops)
+/* --- supports ----------------------------------------------------------------------------------- */
+
+/* Matrix by matrix, the places without a number too. */
+static void same_matrix(const stg__tensor *t, const stg__csr *matrix, const stg__csr *transposed)
 {
-    check_sequence(FOLDER "seq2seq_tiny_rw3_1L.safetensors", 1, 3, 1);
+    const size_t n = matrix->rows;
+    real *dense = reals(n * n);
+    real *back = reals(n * n);
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t k = matrix->ptr[i]; k < matrix->ptr[i + 1]; k++)
+            dense[i * n + matrix->col[k]] = matrix->val[k];
+        for (uint32_t k = transposed->ptr[i]; k < transposed->ptr[i + 1]; k++)
+            back[transposed->col[k] * n + i] = transposed->val[k];
+    }
+    same_output(t, dense);
+    same_output(t, back);
+    free(dense);
+    free(back);
+}
+
+static void check_supports(stg_ctx *ctx, const char *path, uint32_t nodes)
+{
+    static const struct {
+        stg__filter filter;
+        const char *name[2];
+    } form[] = {
+        {{STG__RANDOM_WALK, STG__EXACT}, {"rw_fwd"}},
+        {{STG__DUAL_RANDOM_WALK, STG__EXACT}, {"rw_fwd", "rw_bwd"}},
+        {{STG__DUAL_RANDOM_WALK, STG__PORT_REVERSED}, {"rw_fwd_port", "rw_bwd_port"}},
+        {{STG__LAPLACIAN, STG__EXACT}, {"lap_lmax"}},
+        {{STG__LAPLACIAN_2, STG__EXACT}, {"lap_2"}},
+    };
+    stg_bundle *b;
+    ck_assert_int_eq(stg_bundle_open(&b, ctx, path, NULL), STG_OK);
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+        stg__supports s;
+        load_supports(&s, ctx, b, nodes, form[i].filter);
+        ck_assert_uint_eq(s.walks, stg__filter_walks(form[i].filter.kind));
+        for (uint32_t w = 0; w < s.walks; w++)
+            same_matrix(tensor(b, "%s", form[i].name[w]), &s.walk[w], &s.transposed[w]);
+        stg__supports_clear(&s);
+    }
+    stg_bundle_destroy(b);
+}
+
+START_TEST(supports)
+{
+    stg_ctx *ctx = test_ctx(NULL);
+    check_supports(ctx, FOLDER "supports_tiny.safetensors", 7);
+    check_supports(ctx, FOLDER "supports_metr_la.safetensors", 207);
+    stg_ctx_destroy(ctx);
 }
 END_TEST
 
@@ -413,8 +493,8 @@ int main(void)
     Suite *suite = suite_create("golden");
     TCase *tcase = tcase_create("golden");
     tcase_add_test(tcase, cells);
-    tcase_add_test(tcase, two_layers_both_walks);
-    tcase_add_test(tcase, one_layer_three_hops);
+    tcase_add_test(tcase, sequences);
+    tcase_add_test(tcase, supports);
     suite_add_tcase(suite, tcase);
     return test_run(suite);
 }

@@ -27,7 +27,7 @@ void PROBE_RUN(probe *p, stg_ctx *ctx, const stg__kernels *kernels)
     stg__back back;
     stg__supports supports;
     ck_assert(stg__net_init(&net, s));
-    ck_assert_int_eq(stg__supports_build(&supports, ctx, p->nodes, p->arc, p->arcs), STG_OK);
+    ck_assert_int_eq(stg__supports_build(&supports, ctx, p->nodes, p->filter, p->arc, p->arcs), STG_OK);
     ck_assert_int_eq(stg__run_create(&run, ctx, &net, p->nodes, true), STG_OK);
     ck_assert_int_eq(stg__back_create(&back, ctx, &run), STG_OK);
     run.supports = &supports;

@@ -13,6 +13,7 @@ typedef struct probe {
     uint32_t nodes;
     const stg__arc *arc;
     uint32_t arcs;
+    stg__filter filter; /* zero: the random walk, exact */
     const double *params; /* as the net places them */
     const double *x;      /* [history][nodes][inputs] */
     const double *extras; /* [horizon][extras] */
