@@ -37,6 +37,61 @@ func LoadModel(b *Bundle) (*Model, error) {
 	return &Model{take("Model", unsafe.Pointer(ptr))}, nil
 }
 
+// Supports says how the numbers of a random walk's support stand in it.
+type Supports uint32
+
+// The orders of supports; the zero value is what the model says.
+const (
+	SupportsModel        Supports = C.STG_SUPPORTS_MODEL
+	SupportsExact        Supports = C.STG_SUPPORTS_EXACT
+	SupportsPortReversed Supports = C.STG_SUPPORTS_PORT_REVERSED
+)
+
+// ImportOptions of ImportModel; zero values are what the file says, or the library's default.
+type ImportOptions struct {
+	Format, Column, Filter string
+	Supports               Supports
+	History, Horizon       uint32
+	WindowNs, DayNs        uint64
+	Mean, Deviation        float64 // Deviation 0: not known, sessions have to be told
+}
+
+// ImportModel makes a model from the bytes of a checkpoint of another code, as torch.save or safetensors
+// wrote it. Nothing in it is executed.
+func ImportModel(data []byte, o ImportOptions) (*Model, error) {
+	ctx, err := DefaultContext()
+	if err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(ctx.handle)
+	if len(data) == 0 {
+		return nil, &Error{Code: C.STG_E_FORMAT, Text: "the checkpoint is empty"}
+	}
+	opts := (*C.stg_import_opts)(C.calloc(1, C.sizeof_stg_import_opts))
+	defer C.free(unsafe.Pointer(opts))
+	opts.size = C.sizeof_stg_import_opts
+	for _, text := range []struct {
+		to   **C.char
+		from string
+	}{{&opts.format, o.Format}, {&opts.column, o.Column}, {&opts.filter, o.Filter}} {
+		if text.from != "" {
+			*text.to = C.CString(text.from)
+			defer C.free(unsafe.Pointer(*text.to))
+		}
+	}
+	opts.supports = C.uint32_t(o.Supports)
+	opts.history, opts.horizon = C.uint32_t(o.History), C.uint32_t(o.Horizon)
+	opts.window_ns, opts.day_ns = C.uint64_t(o.WindowNs), C.uint64_t(o.DayNs)
+	opts.mean, opts.deviation = C.double(o.Mean), C.double(o.Deviation)
+	var ptr *C.stg_model
+	var e C.stg_error
+	status := C.stg_model_import(&ptr, ctx.c(), unsafe.Pointer(&data[0]), C.size_t(len(data)), opts, &e)
+	if err := checkText(status, &e); err != nil {
+		return nil, err
+	}
+	return &Model{take("Model", unsafe.Pointer(ptr))}, nil
+}
+
 func (m *Model) c() *C.stg_model { return (*C.stg_model)(m.use()) }
 
 // Store puts the model into a bundle, in place of one that is there.
@@ -68,15 +123,43 @@ func (m *Model) Info() ModelInfo {
 // Session is a running use of a model on one graph.
 type Session struct{ *handle }
 
+// SessionOptions of NewSessionWith. All but Forecasts take the place of what a model of kind
+// "dcrnn_series" says: Mean and Deviation have one number for each of its input columns.
+type SessionOptions struct {
+	Forecasts       uint32
+	Supports        Supports
+	Mean, Deviation []float64
+}
+
 // NewSession makes a session.
-func NewSession(m *Model) (*Session, error) {
+func NewSession(m *Model) (*Session, error) { return NewSessionWith(m, SessionOptions{}) }
+
+// NewSessionWith makes a session with options.
+func NewSessionWith(m *Model, o SessionOptions) (*Session, error) {
 	defer runtime.KeepAlive(m.handle)
 	ctx, err := DefaultContext()
 	if err != nil {
 		return nil, err
 	}
+	inputs := len(m.Info().Inputs)
+	if len(o.Mean) != len(o.Deviation) || len(o.Mean) != 0 && len(o.Mean) != inputs {
+		return nil, &Error{Code: C.STG_E_INVALID, Text: "mean and deviation need one number for each input"}
+	}
+	opts := (*C.stg_session_opts)(C.calloc(1, C.sizeof_stg_session_opts))
+	defer C.free(unsafe.Pointer(opts))
+	opts.size = C.sizeof_stg_session_opts
+	opts.forecasts, opts.supports = C.uint32_t(o.Forecasts), C.uint32_t(o.Supports)
+	if len(o.Mean) != 0 {
+		scale := (*C.double)(C.calloc(C.size_t(2*inputs), C.sizeof_double))
+		defer C.free(unsafe.Pointer(scale))
+		both := unsafe.Slice((*float64)(unsafe.Pointer(scale)), 2*inputs)
+		copy(both, o.Mean)
+		copy(both[inputs:], o.Deviation)
+		opts.mean = scale
+		opts.deviation = (*C.double)(unsafe.Pointer(&both[inputs]))
+	}
 	var ptr *C.stg_session
-	if err := check(C.stg_session_create(&ptr, ctx.c(), m.c(), nil)); err != nil {
+	if err := check(C.stg_session_create(&ptr, ctx.c(), m.c(), opts)); err != nil {
 		return nil, err
 	}
 	s := &Session{new(handle)}

@@ -21,6 +21,9 @@ int cli_report(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_top(int argc, char **argv);
+int cli_import(int argc, char **argv);
+/* eval, when it is about forecasts. */
+int cli_eval_forecast(int argc, char **argv);
 
 /* Messages go to standard error as "stgraph: ...", or to a sink while a command owns the screen:
  * the text without a newline; NULL ends that. */
@@ -46,6 +49,11 @@ bool cli_take_files(cli_files *files, const char *first, int argc, char **argv);
 
 stg_ctx *cli_context(void);
 stg_bundle *cli_open_bundle(stg_ctx *ctx, const char *path);
+/* A model file, or a checkpoint that can be imported; NULL after a message. */
+const stg_model *cli_read_model(stg_ctx *ctx, const char *path, const stg_import_opts *opts,
+                                bool *imported);
+/* The value of --supports; false after a message. */
+bool cli_supports_named(const char *text, uint32_t *supports);
 
 /* --- input ------------------------------------------------------------------------------------ */
 

@@ -13,6 +13,7 @@
 
 static const char help[] =
     "Usage: stgraph eval recording DIR... --model MODEL [OPTION]...\n"
+    "       stgraph eval forecast --help\n"
     "Judges a model on recordings of the testbed: calls.jsonl(.xz), gauges.jsonl(.xz), truth.jsonl.\n"
     "\n"
     "An attack is found when an incident opens between its start and 60 s after its end and names\n"
@@ -359,6 +360,8 @@ static int parse(eval *v, int argc, char **argv)
 
 int cli_eval(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "forecast") == 0)
+        return cli_eval_forecast(argc - 1, argv + 1);
     eval v = {0};
     int code = parse(&v, argc, argv);
     if (code)

@@ -87,6 +87,19 @@ static int count_parts(const cJSON *json, part *parts)
     return count;
 }
 
+/* What only the metadata say of a published net. Files are anybody's: words of small letters only. */
+static void print_supports(const cJSON *metadata)
+{
+    static const char *const key[] = {"model/filter", "model/supports", "model/recursion"};
+    const char *word[3];
+    for (int i = 0; i < 3; i++) {
+        word[i] = cJSON_GetStringValue(cJSON_GetObjectItem(metadata, key[i]));
+        if (!word[i] || strspn(word[i], "abcdefghijklmnopqrstuvwxyz_2") != strlen(word[i]))
+            return;
+    }
+    printf("supports    %s, %s; chains %s\n", word[0], word[1], word[2]);
+}
+
 static int print_parts(const stg_bundle *bundle)
 {
     part parts[MAX_PARTS];
@@ -96,6 +109,7 @@ static int print_parts(const stg_bundle *bundle)
     free(text);
     if (!json)
         return cli_fail("out of memory");
+    print_supports(cJSON_GetObjectItem(json, "metadata"));
     const int count = count_parts(json, parts);
     for (int i = 0; i < count; i++) {
         fputs("part        ", stdout);

@@ -6,11 +6,13 @@
  * expects of the coming windows.
  *
  * Kinds, chosen by the model file: "persistence" (the next window is like the mean of the last
- * ones), "seasonal" (a profile of the day times the present level) and "dcrnn" (diffusion-
+ * ones), "seasonal" (a profile of the day times the present level), "dcrnn" (diffusion-
  * convolutional recurrent encoder-decoder, Li et al. 2017, arXiv:1707.01926, equations 2 and 3; gates
  * as in a GRU; it works on deviations from the profile of the day, and its outputs are added to what
- * is usually left of the present deviation).
- * Counts are forecast by their mean, latencies (columns that end in "_us") by their median.
+ * is usually left of the present deviation) and "dcrnn_series" (the same net as it was published: on
+ * z-scores of plain values, with the graph's own weights; stg_model_import() makes such models).
+ * Counts are forecast by their mean, latencies (columns that end in "_us") by their median; a
+ * "dcrnn_series" forecasts what its training made it to, the median as a rule (absolute error).
  *
  * Forecast columns of nodes are the model's targets ("calls", "errors", "mean_us", ...) on the scale
  * of the graph's columns. Edges are forecast as the forecast of their caller times the learned
@@ -48,7 +50,8 @@ typedef struct stg_forecast stg_forecast;
 /** What a model is. */
 typedef struct stg_model_info {
     size_t size;         /**< sizeof(stg_model_info) */
-    const char *kind;    /**< "persistence", "seasonal", "dcrnn"; borrowed from the model */
+    const char *kind;    /**< "persistence", "seasonal", "dcrnn", "dcrnn_series"; borrowed from the
+                              model */
     uint64_t window_ns;  /**< length of the windows it was learnt on */
     uint64_t day_ns;     /**< length of its day, 24 h as a rule */
     uint64_t parameters; /**< trainable numbers */
@@ -66,6 +69,44 @@ typedef struct stg_model_info {
  *  the caller. Errors: E_NOTFOUND (no model in it), E_FORMAT, E_VERSION, E_NOMEM. @since 0.1 */
 STG_API int32_t stg_model_load(const stg_model **out, const stg_bundle *bundle, stg_error *err);
 
+/** How the numbers of a random walk's support stand in it. */
+enum {
+    STG_SUPPORTS_MODEL,        /**< as the model says; at import: as the format has it */
+    STG_SUPPORTS_EXACT,        /**< where they belong */
+    STG_SUPPORTS_PORT_REVERSED /**< in the reverse order among the edges of a node, as the PyTorch port
+                                    of DCRNN and codes after it have them in training and in use */
+};
+
+/** Options of stg_model_import(); zero means what the file says, or the default. */
+typedef struct stg_import_opts {
+    size_t size;        /**< sizeof(stg_import_opts) */
+    const char *format; /**< "dcrnn_pytorch", "basicts", "libcity"; NULL: seen from the content */
+    const char *column; /**< node column that it reads and forecasts; NULL: "value"; with several
+                             outputs "value_0", "value_1" ... */
+    const char *filter; /**< supports: "dual_random_walk" (default), "random_walk", "laplacian",
+                             "laplacian_2" (lambda_max taken as 2) */
+    uint32_t supports;  /**< STG_SUPPORTS_...: reversed for "dcrnn_pytorch" and "libcity", exact for
+                             "basicts" */
+    uint32_t history;   /**< windows it reads; default 12 */
+    uint32_t horizon;   /**< windows it forecasts; default 12 */
+    uint32_t reserved;  /**< zero */
+    uint64_t window_ns; /**< length of a window; default 5 min */
+    uint64_t day_ns;    /**< length of a day; default 24 h */
+    double mean;        /**< of the values that it was trained on */
+    double deviation;   /**< their standard deviation; 0: neither is known, sessions have to be told */
+} stg_import_opts;
+
+/**
+ * Makes a "dcrnn_series" model from a checkpoint of another code: what torch.save wrote (since PyTorch
+ * 1.6; nothing in it is executed, and what is not a tensor or a plain setting is left out), or the same
+ * tensors as safetensors. Known are the PyTorch port of DCRNN, BasicTS and LibCity; the encoder has one
+ * input for each output and may have the time of day behind them. opts may be NULL.
+ * Errors: E_FORMAT (with the tensor's name and what is wrong with it), E_LIMIT, E_NOTFOUND (no such
+ * net in it), E_INVALID, E_VERSION, E_NOMEM. Ownership: one reference for the caller. @since 0.1
+ */
+STG_API int32_t stg_model_import(const stg_model **out, stg_ctx *ctx, const void *data, size_t len,
+                                 const stg_import_opts *opts, stg_error *err);
+
 /** Puts the model into a bundle, in place of one that is there. Errors: E_NOMEM. @since 0.1 */
 STG_API int32_t stg_model_store(const stg_model *model, stg_bundle *bundle);
 
@@ -78,13 +119,23 @@ STG_API const char *stg_model_column(const stg_model *model, uint32_t kind, uint
 
 /** Options of stg_session_create(). */
 typedef struct stg_session_opts {
-    size_t size;        /**< sizeof(stg_session_opts) */
-    uint32_t forecasts; /**< forecasts that may be out at once without new memory; 0: 4 */
-    uint32_t reserved;  /**< zero */
+    size_t size;             /**< sizeof(stg_session_opts) */
+    uint32_t forecasts;      /**< forecasts that may be out at once without new memory; 0: 4 */
+    uint32_t supports;       /**< STG_SUPPORTS_..., "dcrnn_series" only */
+    const double *mean;      /**< [inputs] of each column, for z-scores; "dcrnn_series" only; NULL: the
+                                  model's; copied */
+    const double *deviation; /**< [inputs] standard deviation of each column, > 0; copied; NULL exactly
+                                  when mean is */
 } stg_session_opts;
 
-/** Makes a session; it keeps a reference of the model. opts may be NULL. Errors: E_NOMEM, E_VERSION.
- *  Ownership: caller owns. @since 0.1 */
+/**
+ * Makes a session; it keeps a reference of the model. opts may be NULL.
+ * A "dcrnn_series" takes the supports from the edge column "weight" (from "calls" where there is none,
+ * else all edges weigh 1) of the first graph, and anew whenever nodes or edges change.
+ * Errors: E_NOMEM, E_VERSION, E_INVALID (options that the model's kind does not have, numbers that are
+ * not usable), E_NOTFOUND (neither model nor options say mean and deviation). Ownership: caller owns.
+ * @since 0.1
+ */
 STG_API int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *model,
                                    const stg_session_opts *opts);
 

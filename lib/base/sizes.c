@@ -14,6 +14,7 @@ size_t stg_struct_size(const char *name)
         SIZE(error),         SIZE(allocator),    SIZE(ctx_opts),      SIZE(graph_info),
         SIZE(edges),         SIZE(call),         SIZE(gauge),         SIZE(graph_builder_opts),
         SIZE(ingest_opts),   SIZE(lane_opts),    SIZE(ingest_stats),  SIZE(model_info),
+        SIZE(import_opts),
         SIZE(session_opts),  SIZE(forecast_info), SIZE(train_progress), SIZE(trainer_opts),
         SIZE(detector_opts), SIZE(report_info),  SIZE(incident_info), SIZE(item),
         SIZE(planner_opts),  SIZE(action),       SIZE(record),        SIZE(monitor_opts),

@@ -5,7 +5,6 @@
  * edges, outputs go back to the scale of the columns.
  */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "model_priv.h"
@@ -191,108 +190,6 @@ static void dcrnn_observe(const stg_session *s, stg__state *st, uint64_t start, 
 
 /* --- file ------------------------------------------------------------------------------------- */
 
-typedef struct block { /* one tensor of weights */
-    char name[64];
-    size_t at;
-    uint32_t inputs; /* 0: a plain matrix, rows as they are */
-    uint32_t rows;
-    uint32_t cols; /* rows 0: a vector */
-} block;
-
-/*
- * Tensor number i of a net; false behind the last. Weights of cells are stored with the row of
- * feature f and copy m at f * M + m, inputs before state, as the published codes have them.
- */
-static bool block_at(const stg__net *net, uint32_t i, block *b)
-{
-    static const char *const part[] = {"encoder", "decoder"};
-    const uint32_t u = net->shape.units;
-    const uint32_t cells = 2 * net->shape.layers;
-    if (i >= 4 * cells + 2)
-        return false;
-    if (i >= 4 * cells) {
-        const bool bias = i > 4 * cells;
-        snprintf(b->name, sizeof b->name, "model/projection/%s", bias ? "bias" : "weight");
-        b->at = bias ? net->proj_b : net->proj_w;
-        b->inputs = 0;
-        b->rows = bias ? 0 : u;
-        b->cols = net->shape.targets;
-        return true;
-    }
-    const uint32_t p = i / 4 / net->shape.layers;
-    const uint32_t l = i / 4 % net->shape.layers;
-    const stg__cell *c = &net->cell[p][l];
-    const bool gates = i % 4 < 2;
-    const bool bias = i % 2;
-    snprintf(b->name, sizeof b->name, "model/%s/%u/%s/%s", part[p], l, gates ? "gates" : "candidate",
-             bias ? "bias" : "weight");
-    b->at = gates ? (bias ? c->gate_b : c->gate_w) : (bias ? c->cand_b : c->cand_w);
-    b->inputs = bias ? 0 : c->inputs;
-    b->rows = bias ? 0 : net->copies * (c->inputs + u);
-    b->cols = gates ? 2 * u : u;
-    return true;
-}
-
-/* Row in memory of row r of the file. */
-static size_t memory_row(const stg__net *net, const block *b, uint32_t r)
-{
-    if (!b->inputs)
-        return r;
-    const uint32_t f = r / net->copies;
-    const uint32_t m = r % net->copies;
-    if (f < b->inputs)
-        return (size_t)m * b->inputs + f;
-    return (size_t)net->copies * b->inputs + (size_t)m * net->shape.units + (f - b->inputs);
-}
-
-static int32_t load_block(stg_model *m, const stg_bundle *bundle, const block *b, stg_error *err)
-{
-    const uint64_t shape[2] = {b->rows ? b->rows : b->cols, b->cols};
-    const stg__tensor *t;
-    STG_RETURN_IF_ERROR(
-        stg__bundle_get(bundle, b->name, STG__F32, b->rows ? 2 : 1, shape, &t, err));
-    const float *from = (const float *)t->data;
-    const uint32_t rows = b->rows ? b->rows : 1;
-    for (uint32_t r = 0; r < rows; r++)
-        for (uint32_t c = 0; c < b->cols; c++) {
-            const float x = from[(size_t)r * b->cols + c];
-            if (!isfinite(x) || fabsf(x) > 1e6f)
-                return stg__fail(err, STG_E_FORMAT, "tensor %s: number %zu is not usable", b->name,
-                                 (size_t)r * b->cols + c);
-            m->params[b->at + memory_row(&m->net, b, r) * b->cols + c] = x;
-        }
-    return STG_OK;
-}
-
-static int32_t read_u32(const stg_bundle *b, const char *key, uint32_t most, uint32_t *value,
-                        stg_error *err)
-{
-    uint64_t wide = 0;
-    if (stg__bundle_meta_u64(b, key, &wide) != STG_OK || wide > most)
-        return stg__fail(err, STG_E_FORMAT, "metadata %s is not a number up to %u", key, most);
-    *value = (uint32_t)wide;
-    return STG_OK;
-}
-
-static int32_t read_shape(stg_model *m, const stg_bundle *b, stg__shape *s, stg_error *err)
-{
-    uint32_t time = 0;
-    const char *recursion = stg__bundle_meta(b, "model/recursion");
-    *s = (stg__shape){.targets = m->targets, .walks = 2, .history = m->history,
-                      .horizon = m->horizon};
-    STG_RETURN_IF_ERROR(read_u32(b, "model/layers", STG__MAX_LAYERS, &s->layers, err));
-    STG_RETURN_IF_ERROR(read_u32(b, "model/units", STG__MAX_UNITS, &s->units, err));
-    STG_RETURN_IF_ERROR(read_u32(b, "model/hops", STG__MAX_HOPS, &s->hops, err));
-    STG_RETURN_IF_ERROR(read_u32(b, "model/time_inputs", 1, &time, err));
-    if (recursion && strcmp(recursion, "restart") != 0 && strcmp(recursion, "carry") != 0)
-        return stg__fail(err, STG_E_FORMAT, "metadata model/recursion is \"%.40s\"", recursion);
-    s->recursion = recursion && strcmp(recursion, "carry") == 0 ? STG__CARRY : STG__RESTART;
-    m->time_inputs = time;
-    s->extras = time ? STG__TIME_INPUTS : 0;
-    s->inputs = m->inputs + s->extras;
-    return STG_OK;
-}
-
 /* Factors of the outputs, within bounds. */
 static int32_t load_factors(const stg_bundle *b, const char *name, uint32_t dims,
                             const uint64_t *shape, double least, double most, double *to,
@@ -308,66 +205,39 @@ static int32_t load_factors(const stg_bundle *b, const char *name, uint32_t dims
     return STG_OK;
 }
 
-/* The sizes in the metadata are believed only when the file has tensors of these sizes. */
 static int32_t dcrnn_load(stg_model *m, const stg_bundle *bundle, stg_error *err)
 {
     stg__shape shape;
-    stg__net net;
-    block b;
-    STG_RETURN_IF_ERROR(read_shape(m, bundle, &shape, err));
-    if (!stg__net_init(&net, &shape))
-        return stg__fail(err, STG_E_LIMIT, "model has no layers or units, or too many inputs");
-    for (uint32_t i = 0; block_at(&net, i, &b); i++) {
-        const uint64_t dims[2] = {b.rows ? b.rows : b.cols, b.cols};
-        const stg__tensor *t;
-        STG_RETURN_IF_ERROR(
-            stg__bundle_get(bundle, b.name, STG__F32, b.rows ? 2 : 1, dims, &t, err));
-    }
+    uint64_t time = 0;
+    STG_RETURN_IF_ERROR(stg__net_read_shape(m, bundle, &shape, err));
+    if (stg__bundle_meta_u64(bundle, "model/time_inputs", &time) != STG_OK || time > 1)
+        return stg__fail(err, STG_E_FORMAT, "metadata model/time_inputs is not a number up to 1");
+    m->time_inputs = time;
+    shape.extras = time ? STG__TIME_INPUTS : 0;
+    shape.inputs = m->inputs + shape.extras;
     const uint64_t factors[3] = {m->horizon, m->targets, stg__model_nodes(m)};
-    const stg__tensor *smear;
+    const stg__tensor *smear; /* before memory is asked for it */
     STG_RETURN_IF_ERROR(stg__bundle_get(bundle, "model/smear", STG__F64, 3, factors, &smear, err));
-    STG_RETURN_IF_ERROR(stg__model_net_room(m, &shape));
-    for (uint32_t i = 0; block_at(&net, i, &b); i++)
-        STG_RETURN_IF_ERROR(load_block(m, bundle, &b, err));
+    STG_RETURN_IF_ERROR(stg__net_load(m, bundle, &shape, err));
     STG_RETURN_IF_ERROR(load_factors(bundle, "model/pull", 2, factors, 0, 1, m->pull, err));
-    STG_RETURN_IF_ERROR(load_factors(bundle, "model/smear", 3, factors, 1e-3, 1e3, m->smear, err));
-    stg__net_pack(&m->net, m->params, m->packed);
-    return STG_OK;
-}
-
-static int32_t store_block(const stg_model *m, stg_bundle *bundle, const block *b)
-{
-    const uint64_t shape[2] = {b->rows ? b->rows : b->cols, b->cols};
-    const uint32_t rows = b->rows ? b->rows : 1;
-    float *to = (float *)stg__calloc(m->ctx, (size_t)rows * b->cols, sizeof *to);
-    if (!to)
-        return STG_E_NOMEM;
-    for (uint32_t r = 0; r < rows; r++)
-        for (uint32_t c = 0; c < b->cols; c++)
-            to[(size_t)r * b->cols + c] =
-                (float)m->params[b->at + memory_row(&m->net, b, r) * b->cols + c];
-    const int32_t status =
-        stg__bundle_put(bundle, b->name, STG__F32, b->rows ? 2 : 1, shape, to);
-    stg__free(m->ctx, to);
-    return status;
+    return load_factors(bundle, "model/smear", 3, factors, 1e-3, 1e3, m->smear, err);
 }
 
 static int32_t dcrnn_store(const stg_model *m, stg_bundle *bundle)
 {
-    const stg__shape *s = &m->net.shape;
     const uint64_t shape[3] = {m->horizon, m->targets, stg__model_nodes(m)};
-    block b;
-    STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/layers", s->layers));
-    STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/units", s->units));
-    STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/hops", s->hops));
     STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/time_inputs", m->time_inputs));
-    STG_RETURN_IF_ERROR(stg__bundle_set_meta(
-        bundle, "model/recursion", s->recursion == STG__CARRY ? "carry" : "restart"));
-    for (uint32_t i = 0; block_at(&m->net, i, &b); i++)
-        STG_RETURN_IF_ERROR(store_block(m, bundle, &b));
+    STG_RETURN_IF_ERROR(stg__net_store(m, bundle));
     STG_RETURN_IF_ERROR(stg__bundle_put(bundle, "model/pull", STG__F64, 2, shape, m->pull));
     return stg__bundle_put(bundle, "model/smear", STG__F64, 3, shape, m->smear);
 }
 
-const stg__kind stg__kind_dcrnn = {"dcrnn",       dcrnn_load,    dcrnn_store,
-                                   dcrnn_prepare, dcrnn_observe, dcrnn_predict};
+const stg__kind stg__kind_dcrnn = {
+    .name = "dcrnn",
+    .profile = true,
+    .load = dcrnn_load,
+    .store = dcrnn_store,
+    .prepare = dcrnn_prepare,
+    .observe = dcrnn_observe,
+    .predict = dcrnn_predict,
+};

@@ -11,7 +11,7 @@
 const stg__kind *stg__kind_named(const char *name)
 {
     static const stg__kind *const kinds[] = {&stg__kind_persistence, &stg__kind_seasonal,
-                                             &stg__kind_dcrnn};
+                                             &stg__kind_dcrnn, &stg__kind_series};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(kinds[i]->name, name) == 0)
             return kinds[i];

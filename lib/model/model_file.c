@@ -51,7 +51,7 @@ static int32_t read_header(stg_model *m, const stg_bundle *b, stg_error *err)
         read_u32(b, "model/history", 1, STG__MAX_WINDOWS, &m->history, err));
     STG_RETURN_IF_ERROR(
         read_u32(b, "model/horizon", 1, STG__MAX_WINDOWS, &m->horizon, err));
-    if (m->kind != &stg__kind_persistence)
+    if (m->kind->profile)
         STG_RETURN_IF_ERROR(read_u32(b, "model/slots", 1, STG__MAX_SLOTS, &m->slots, err));
     return STG_OK;
 }
@@ -133,15 +133,17 @@ static int32_t read_edges(stg_model *m, const stg_bundle *b, stg_error *err)
 static int32_t read_scales(stg_model *m, const stg_bundle *b, stg_error *err)
 {
     const double least = 1e-9; /* a deviation divides */
+    const bool plain = m->kind->plain;
+    const double lowest = plain ? -STG__PLAIN_MOST : 0;
     const uint32_t columns = stg__model_columns(m);
     const uint32_t nodes = stg__model_nodes(m);
     STG_RETURN_IF_ERROR(
-        read_doubles(b, "model/scale/mean", columns, nodes, 0, true, m->mean, err));
+        read_doubles(b, "model/scale/mean", columns, nodes, lowest, true, m->mean, err));
     STG_RETURN_IF_ERROR(
         read_doubles(b, "model/scale/deviation", columns, nodes, least, true, m->deviation, err));
     STG_RETURN_IF_ERROR(
-        read_doubles(b, "model/scale/global_mean", columns, 1, 0, false, m->global_mean, err));
-    return read_doubles(b, "model/scale/global_deviation", columns, 1, least, false,
+        read_doubles(b, "model/scale/global_mean", columns, 1, lowest, plain, m->global_mean, err));
+    return read_doubles(b, "model/scale/global_deviation", columns, 1, least, plain,
                         m->global_deviation, err);
 }
 

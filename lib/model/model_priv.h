@@ -17,6 +17,7 @@
 #define STG__MAX_SLOTS 288u    /* of a profile of the day */
 #define STG__CLIP 6.0          /* largest input, in standard deviations */
 #define STG__TIME_INPUTS 2u    /* sine and cosine of the time of day */
+#define STG__PLAIN_MOST 1e15   /* largest value of a "dcrnn_series" and of its scale */
 #define STG__NONE UINT32_MAX
 
 typedef struct stg__kind stg__kind;
@@ -41,11 +42,11 @@ struct stg_model {
     uint32_t inputs;
     uint32_t targets;
     uint32_t target[STG__MAX_COLUMNS]; /* column of each target */
-    /* nodes; scales are those of log(1 + x) */
+    /* nodes; scales are those of log(1 + x), for "dcrnn_series" those of x */
     stg__names *nodes;
     double *mean;        /* [columns][nodes], NaN: never seen */
     double *deviation;   /* [columns][nodes] */
-    double *global_mean; /* [columns], over all nodes */
+    double *global_mean; /* [columns], over all nodes; "dcrnn_series": NaN when nobody said it */
     double *global_deviation;
     /* edges */
     stg__names *routes;
@@ -58,7 +59,8 @@ struct stg_model {
     double *profile; /* [columns][nodes][slots] of log(1 + x); NaN: never seen */
     /* "dcrnn"; the net works on deviations from the profile, in units of `deviation` */
     stg__net net;
-    bool time_inputs; /* encoder and decoder know the time of day */
+    stg__filter filter; /* "dcrnn_series": the supports that the weights were learnt with */
+    bool time_inputs;   /* encoder and decoder (in a "dcrnn_series" the encoder) know the time of day */
     real *params;
     real *packed;
     double *pull;  /* [horizon][targets] share of the present deviation that is left by then */
@@ -73,7 +75,7 @@ typedef struct stg__state {
     uint32_t edges;
     uint32_t *known;      /* [nodes] the model's node */
     uint32_t *known_edge; /* [edges] the model's edge */
-    double *ring;         /* [history][columns][nodes] log(1 + x), NaN: not known */
+    double *ring;         /* [history][columns][nodes] log(1 + x), or x; NaN: not known */
     uint32_t *seen;       /* [nodes] windows in which something of the node was seen */
     double *own_count;    /* [columns][nodes] windows in the two below, at most a day's */
     double *own_mean;     /* [columns][nodes] of what the session saw */
@@ -82,10 +84,10 @@ typedef struct stg__state {
     double *share;        /* [edges] EWMA of an edge's calls */
     double *caller;       /* [edges] EWMA of its caller's calls */
     uint32_t *edge_seen;  /* [edges] windows in these */
-    double *arc_calls;    /* [edges] "dcrnn": calls that the supports were made from */
+    double *arc_calls;    /* [edges] nets: calls, or weights, that the supports were made from */
     double *level;        /* [2][targets][nodes] "seasonal": EWMA of seen and of the profile */
     stg__supports supports;
-    stg__run run; /* "dcrnn" */
+    stg__run run; /* nets */
     real *x;      /* [history][nodes][inputs] */
     real *extras; /* [horizon][time inputs] */
     real *base;   /* [horizon][nodes][targets] */
@@ -105,13 +107,20 @@ struct stg_session {
     uint64_t schema;
     uint32_t column[STG__MAX_COLUMNS];
     uint32_t edge_column;
+    uint32_t weight_column; /* of edges, "weight", or "calls" where there is none */
     uint32_t calls_column; /* "calls" among the model's columns, which edge forecasts stand on */
     uint32_t calls_target; /* "calls" among the targets */
+    /* "dcrnn_series": what the options say, else the model */
+    double mean[STG__MAX_COLUMNS];
+    double deviation[STG__MAX_COLUMNS];
+    stg__filter filter;
 };
 
 /* A kind of model. */
 struct stg__kind {
     const char *name;
+    bool profile; /* has a profile of the day */
+    bool plain;   /* values as they are, not on a log scale; no statistics of nodes */
     int32_t (*load)(stg_model *m, const stg_bundle *b, stg_error *err);
     int32_t (*store)(const stg_model *m, stg_bundle *b);
     /* NULL: nothing. Without a graph st->arc_calls are filled already. */
@@ -123,6 +132,7 @@ struct stg__kind {
 extern const stg__kind stg__kind_persistence;
 extern const stg__kind stg__kind_seasonal;
 extern const stg__kind stg__kind_dcrnn;
+extern const stg__kind stg__kind_series;
 const stg__kind *stg__kind_named(const char *name); /* NULL: none */
 
 /* --- models ----------------------------------------------------------------------------------- */
@@ -132,6 +142,20 @@ stg_model *stg__model_new(stg_ctx *ctx);
 /* Arrays of these sizes, and the net of a "dcrnn"; called when names, edges and numbers are known. */
 int32_t stg__model_room(stg_model *m);
 int32_t stg__model_net_room(stg_model *m, const stg__shape *shape);
+/* The net's part of a file; load fills the model's net once m->net's shape is known from read_shape,
+ * which leaves inputs, extras and walks (2) to the kind. */
+int32_t stg__net_read_shape(const stg_model *m, const stg_bundle *b, stg__shape *s, stg_error *err);
+int32_t stg__net_load(stg_model *m, const stg_bundle *bundle, const stg__shape *shape, stg_error *err);
+int32_t stg__net_store(const stg_model *m, stg_bundle *bundle);
+/* A number that files write as a word. Reading leaves *value alone when the key is not there. */
+typedef struct stg__word {
+    const char *text; /* NULL behind the last */
+    uint32_t value;
+} stg__word;
+int32_t stg__net_read_word(const stg_bundle *b, const char *key, const stg__word *words,
+                           uint32_t *value, stg_error *err);
+const char *stg__net_word(const stg__word *words, uint32_t value);
+bool stg__filter_named(const char *name, uint32_t *kind); /* as files name the filters */
 uint32_t stg__model_columns(const stg_model *m);
 uint32_t stg__model_nodes(const stg_model *m);
 /* Copies of walk weights of the model's own graph: edges added up over routes. */

@@ -11,6 +11,36 @@
 
 #define EDGE_RATE 0.02 /* of the EWMA of edge shares: about 50 windows */
 
+static int32_t read_scale(double mean, double deviation, double *to_mean, double *to_deviation)
+{
+    if (!(fabs(mean) <= STG__PLAIN_MOST && deviation >= 1e-9 && deviation <= STG__PLAIN_MOST))
+        return STG_E_INVALID;
+    *to_mean = mean;
+    *to_deviation = deviation;
+    return STG_OK;
+}
+
+/* What a kind on plain values can be told; the others have it all in the model. */
+static int32_t read_plain(stg_session *s, const stg_model *m, const stg_session_opts *o)
+{
+    if (!o->mean != !o->deviation || o->supports > STG_SUPPORTS_PORT_REVERSED)
+        return STG_E_INVALID;
+    if (!m->kind->plain)
+        return o->mean || o->supports ? STG_E_INVALID : STG_OK;
+    s->filter = m->filter;
+    if (o->supports)
+        s->filter.order = o->supports == STG_SUPPORTS_EXACT ? STG__EXACT : STG__PORT_REVERSED;
+    for (uint32_t c = 0; c < stg__model_columns(m); c++) {
+        const bool given = o->mean && c < m->inputs;
+        const double mean = given ? o->mean[c] : m->global_mean[c];
+        const double deviation = given ? o->deviation[c] : m->global_deviation[c];
+        if (!given && (isnan(mean) || isnan(deviation)))
+            return STG_E_NOTFOUND;
+        STG_RETURN_IF_ERROR(read_scale(mean, deviation, &s->mean[c], &s->deviation[c]));
+    }
+    return STG_OK;
+}
+
 int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *model,
                            const stg_session_opts *opts)
 {
@@ -24,8 +54,9 @@ int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *mod
     stg_session *s = (stg_session *)stg__calloc(ctx, 1, sizeof *s);
     if (!s)
         return STG_E_NOMEM;
-    const int32_t status =
-        stg__pool_create(&s->pool, ctx, &stg__forecast_type, o.forecasts ? o.forecasts : 4);
+    int32_t status = read_plain(s, model, &o);
+    if (status == STG_OK)
+        status = stg__pool_create(&s->pool, ctx, &stg__forecast_type, o.forecasts ? o.forecasts : 4);
     if (status != STG_OK) {
         stg__free(ctx, s);
         return status;
@@ -66,6 +97,9 @@ static void find_columns(stg_session *s, const stg_graph *g)
         s->column[c] = stg__graph_column_index(g, STG_NODE, name, len);
     }
     s->edge_column = stg__graph_column_index(g, STG_EDGE, "calls", 5);
+    s->weight_column = stg__graph_column_index(g, STG_EDGE, "weight", 6);
+    if (s->weight_column == STG__NONE)
+        s->weight_column = s->edge_column;
     s->schema = schema;
 }
 
@@ -77,7 +111,15 @@ static void need_forecast(stg_session *s, uint32_t steps)
     s->pred_steps = steps;
 }
 
-/* Forecast of a column on the log scale, NaN when it is not a target or nothing is known. */
+/* A value as the ring keeps it. */
+static double taken(const stg_session *s, double x)
+{
+    if (!s->model->kind->plain)
+        return stg__to_log(x);
+    return isfinite(x) ? fmax(fmin(x, STG__PLAIN_MOST), -STG__PLAIN_MOST) : NAN;
+}
+
+/* Forecast of a column on the scale of the ring, NaN when it is not a target or nothing is known. */
 static double forecast_of(const stg_session *s, uint32_t step, uint32_t column, uint32_t node)
 {
     const stg_model *m = s->model;
@@ -85,8 +127,8 @@ static double forecast_of(const stg_session *s, uint32_t step, uint32_t column, 
         return NAN;
     for (uint32_t k = 0; k < m->targets; k++)
         if (m->target[k] == column)
-            return stg__to_log(
-                s->state->pred[((size_t)step * m->targets + k) * s->state->nodes + node]);
+            return taken(
+                s, s->state->pred[((size_t)step * m->targets + k) * s->state->nodes + node]);
     return NAN;
 }
 
@@ -102,7 +144,7 @@ static void push(stg_session *s, const stg_graph *g, const uint8_t *mask, uint32
         const double *from = g ? stg__graph_column_at(g, STG_NODE, s->column[c]) : NULL;
         for (uint32_t i = 0; i < st->nodes; i++) {
             const bool own = !g || (mask && mask[i]);
-            row[i] = own ? forecast_of(s, step, c, i) : from ? stg__to_log(from[i]) : NAN;
+            row[i] = own ? forecast_of(s, step, c, i) : from ? taken(s, from[i]) : NAN;
         }
     }
     s->head = (s->head + 1) % m->history;
@@ -125,9 +167,11 @@ static void learn_nodes(stg_session *s, const uint8_t *mask)
             const double x = stg__ring_row(s, st, 0, c)[i];
             if (isnan(x))
                 continue;
+            any = true;
+            if (m->kind->plain)
+                continue;
             const size_t at = (size_t)c * st->nodes + i;
             const double off = x - st->own_mean[at];
-            any = true;
             if (st->own_count[at] < most)
                 st->own_count[at]++;
             st->own_mean[at] += off / st->own_count[at];

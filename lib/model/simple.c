@@ -48,8 +48,13 @@ static void persistence_predict(const stg_session *s, stg__state *st, uint32_t s
         }
 }
 
-const stg__kind stg__kind_persistence = {"persistence", no_load,    no_store,
-                                         NULL,          no_observe, persistence_predict};
+const stg__kind stg__kind_persistence = {
+    .name = "persistence",
+    .load = no_load,
+    .store = no_store,
+    .observe = no_observe,
+    .predict = persistence_predict,
+};
 
 /* --- seasonal --------------------------------------------------------------------------------- */
 
@@ -95,5 +100,11 @@ static void seasonal_predict(const stg_session *s, stg__state *st, uint32_t step
         }
 }
 
-const stg__kind stg__kind_seasonal = {"seasonal", no_load,          no_store,
-                                      NULL,       seasonal_observe, seasonal_predict};
+const stg__kind stg__kind_seasonal = {
+    .name = "seasonal",
+    .profile = true,
+    .load = no_load,
+    .store = no_store,
+    .observe = seasonal_observe,
+    .predict = seasonal_predict,
+};

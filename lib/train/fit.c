@@ -144,7 +144,7 @@ static void copy_header(stg_model *m, const stg_trainer *t)
     m->targets = t->targets;
     memcpy(m->target, t->target, sizeof m->target);
     m->edges = stg__names_count(t->edges);
-    if (t->kind != &stg__kind_persistence)
+    if (t->kind->profile)
         m->slots = stg__day_slots(m->day_ns, m->window_ns);
 }
 

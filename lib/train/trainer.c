@@ -84,6 +84,8 @@ static int32_t trainer_init(stg_trainer *t, const stg_trainer_opts *given, stg_e
     t->kind = stg__kind_named(kind);
     if (!t->kind)
         return stg__fail(err, STG_E_INVALID, "there is no kind of model \"%.40s\"", kind);
+    if (t->kind->plain)
+        return stg__fail(err, STG_E_INVALID, "models of kind \"%s\" are imported", kind);
     t->o = *given;
     fill_defaults(&t->o, t->kind);
     STG_RETURN_IF_ERROR(check_options(&t->o, err));

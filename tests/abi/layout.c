@@ -124,9 +124,23 @@ AT(model_info, layers, 56, 4, uint32_t)
 AT(model_info, units, 60, 4, uint32_t)
 AT(model_info, hops, 64, 4, uint32_t)
 AT(model_info, nodes, 68, 4, uint32_t)
+AT(import_opts, size, 0, 8, size_t)
+AT(import_opts, format, 8, 8, const char *)
+AT(import_opts, column, 16, 8, const char *)
+AT(import_opts, filter, 24, 8, const char *)
+AT(import_opts, supports, 32, 4, uint32_t)
+AT(import_opts, history, 36, 4, uint32_t)
+AT(import_opts, horizon, 40, 4, uint32_t)
+AT(import_opts, reserved, 44, 4, uint32_t)
+AT(import_opts, window_ns, 48, 8, uint64_t)
+AT(import_opts, day_ns, 56, 8, uint64_t)
+AT(import_opts, mean, 64, 8, double)
+AT(import_opts, deviation, 72, 8, double)
 AT(session_opts, size, 0, 8, size_t)
 AT(session_opts, forecasts, 8, 4, uint32_t)
-AT(session_opts, reserved, 12, 4, uint32_t)
+AT(session_opts, supports, 12, 4, uint32_t)
+AT(session_opts, mean, 16, 8, const double *)
+AT(session_opts, deviation, 24, 8, const double *)
 AT(forecast_info, size, 0, 8, size_t)
 AT(forecast_info, start_ns, 8, 8, uint64_t)
 AT(forecast_info, window_ns, 16, 8, uint64_t)
@@ -351,6 +365,7 @@ void stg_lane_beat(stg_lane *lane, uint64_t now_ns);
 int32_t stg_ingest_store(const stg_ingest *in, stg_bundle *bundle);
 int32_t stg_ingest_restore(stg_ingest *in, const stg_bundle *bundle, stg_error *err);
 int32_t stg_model_load(const stg_model **out, const stg_bundle *bundle, stg_error *err);
+int32_t stg_model_import(const stg_model **out, stg_ctx *ctx, const void *data, size_t len, const stg_import_opts *opts, stg_error *err);
 int32_t stg_model_store(const stg_model *model, stg_bundle *bundle);
 int32_t stg_model_get_info(const stg_model *model, stg_model_info *info);
 const char *stg_model_column(const stg_model *model, uint32_t kind, uint32_t index);
@@ -412,7 +427,8 @@ static const struct {
     SIZE(lane_opts, 16)
     SIZE(ingest_stats, 96)
     SIZE(model_info, 72)
-    SIZE(session_opts, 16)
+    SIZE(import_opts, 80)
+    SIZE(session_opts, 32)
     SIZE(forecast_info, 48)
     SIZE(monitor_opts, 40)
     SIZE(planner_opts, 40)

@@ -5,6 +5,7 @@
  * longer (accepted when what the library does not know is zero, refused with E_VERSION when not).
  * Every struct of the library that has a size is tried, on objects that the line made.
  */
+#include "checkpoint.h"
 #include "sizes_world.h"
 
 #define ROOM 1024 /* bytes that a struct gets here: more than any has */
@@ -93,6 +94,21 @@ static int32_t in_planner(world *w, const void *opts)
     return status;
 }
 
+static int32_t in_import(world *w, const void *opts)
+{
+    size_t len;
+    const checkpoint c = {.prefix = "", .settings = "", .layers = 1, .units = 1, .copies = 1,
+                          .inputs = 1, .targets = 1};
+    unsigned char *bytes = checkpoint_make(&c, &len);
+    const stg_model *made = NULL;
+    const int32_t status =
+        stg_model_import(&made, w->ctx, bytes, len, (const stg_import_opts *)opts, NULL);
+    ck_assert((status == STG_OK) == (made != NULL));
+    stg_unref(made);
+    free(bytes);
+    return status;
+}
+
 static int32_t in_monitor(world *w, const void *opts)
 {
     stg_monitor *made = NULL;
@@ -116,6 +132,7 @@ static const struct {
     {"detector_opts", in_detector},
     {"planner_opts", in_planner},
     {"monitor_opts", in_monitor},
+    {"import_opts", in_import},
 };
 
 static void try_taker(world *w, size_t i)

@@ -28,6 +28,9 @@ except ImportError:
 import libstgraph as sg
 from libstgraph import _abi
 
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "cli"))
+from checkpoint import transparent
+
 SECOND = 10**9
 WINDOW = 5 * SECOND
 START = 1_764_000_000 * SECOND
@@ -392,6 +395,34 @@ def saved_states():
         lane.close()
 
 
+def checkpoints():
+    raw = transparent(history=3, horizon=2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.safetensors"
+        path.write_bytes(raw)
+        model = sg.Model.from_checkpoint(path, column="speed", mean=10.0, deviation=2.0)
+    assert model.info["kind"] == "dcrnn_series" and model.info["inputs"] == ["speed"]
+    unknown = sg.Model.from_checkpoint(raw, column="speed", window_ns=300 * 10**9, format="basicts")
+    raises(sg.NotFoundError, sg.Session, unknown)
+    raises(sg.Error, sg.Session, unknown, mean=1.0)
+    raises(KeyError, sg.Session, model, supports="wrong")
+    assert "keras" in str(raises(sg.Error, sg.Model.from_checkpoint, raw, format="keras"))
+    raises(sg.FormatError, sg.Model.from_checkpoint, raw[:-1])
+    raises(sg.FormatError, sg.Model.from_checkpoint, b"")
+    cases = ((sg.Session(model), 10, 2), (sg.Session(model, mean=12.0, deviation=[4.0]), 12, 4),
+             (sg.Session(unknown, mean=[0.0], deviation=8.0, supports="exact"), 0, 8))
+    with sg.GraphBuilder() as builder:
+        graphs = [builder.build(at * 300 * 10**9, (at + 1) * 300 * 10**9, ["a", "b"], [0], [1],
+                                node_columns={"speed": [11.0 + at, -3.0]}) for at in range(5)]
+    for session, mean, deviation in cases:
+        for graph in graphs:
+            session.step(graph)
+        found = session.forecast(2).node("speed", 1)[[graphs[-1].find("a"), graphs[-1].find("b")]]
+        wanted = 2 * np.tanh((np.array([15.0, -3.0]) - mean) / deviation) * deviation + mean
+        assert np.allclose(found, wanted, atol=1e-4), (found, wanted)
+    return None
+
+
 def monitor_in_hand():
     if not (NORMAL / "calls.jsonl.xz").exists():
         return "no recordings"
@@ -444,7 +475,7 @@ TESTS = [
     builder_and_views, views_outlive_close, after_a_fork, errors_travel, builder_refuses, sparse,
     ingest_and_ledger, any_order_of_closing, bundles,
     forecast_and_judge, training_can_be_stopped, shared_between_threads, bad_lines_are_told, monitor_in_hand,
-    saved_states, goes_on_after_a_restart, same_as_the_program, wrong_libraries]
+    saved_states, checkpoints, goes_on_after_a_restart, same_as_the_program, wrong_libraries]
 
 
 def main():

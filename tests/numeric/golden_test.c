@@ -287,7 +287,8 @@ static void open_sequence(sequence *q, stg_ctx *ctx, const char *path, uint32_t 
                           stg__filter filter)
 {
     const stg__shape shape = {.inputs = 2, .targets = 1, .layers = layers, .units = 8, .hops = hops,
-                              .walks = stg__filter_walks(filter.kind), .recursion = STG__CARRY, .history = T, .horizon = H};
+                              .walks = stg__filter_walks(filter.kind), .recursion = STG__CARRY,
+                              .history = T, .horizon = H};
     ck_assert_int_eq(stg_bundle_open(&q->b, ctx, path, NULL), STG_OK);
     load_supports(&q->supports, ctx, q->b, N, filter);
     ck_assert(stg__net_init(&q->net, &shape));

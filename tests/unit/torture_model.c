@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Torture cases of model, session and trainer, on the small models and worlds. */
+#include "checkpoint.h"
 #include "learn.h"
 #include "torture.h"
 
@@ -48,6 +49,23 @@ static void dcrnn_file(stage *s)
 static int32_t load(stage *s)
 {
     HANDED(stg_model_load(&s->model, s->bundle, &s->err), s->model);
+}
+
+/* A checkpoint's bytes, on plain memory for as long as the process. */
+static int32_t import(stage *s)
+{
+    static unsigned char *bytes;
+    static size_t len;
+    const checkpoint c = {.prefix = "", .settings = "", .layers = 2, .units = 2, .copies = 5,
+                          .inputs = 2, .targets = 1, .weight = 0.5f};
+    stg_graph_info info = {.size = sizeof info};
+    OK(stg_graph_get_info(graph_of(0), &info));
+    const stg_import_opts opts = {.size = sizeof opts, .column = "calls", .mean = 1, .deviation = 2,
+                                  .history = 4, .horizon = 3,
+                                  .window_ns = info.end_ns - info.start_ns};
+    if (!bytes)
+        bytes = checkpoint_make(&c, &len);
+    HANDED(stg_model_import(&s->model, s->ctx, bytes, len, &opts, &s->err), s->model);
 }
 
 static void prove_the_model(stage *s, proof *p)
@@ -126,6 +144,11 @@ static void dcrnn(stage *s)
     session_model(s, 2);
 }
 
+static void series(stage *s)
+{
+    OK(import(s));
+}
+
 static int32_t session_create(stage *s)
 {
     HANDED(stg_session_create(&s->session, s->ctx, s->model, NULL), s->session);
@@ -157,6 +180,7 @@ static void step_to(stage *s, uint32_t windows)
 SESSIONS(persistence)
 SESSIONS(seasonal)
 SESSIONS(dcrnn)
+SESSIONS(series)
 
 static int32_t step(stage *s)
 {
@@ -395,12 +419,14 @@ static const torture_case list[] = {
     {"stg_model_load", "persistence", persistence_file, load, prove_the_model, NULL, TELLS},
     {"stg_model_load", "seasonal", seasonal_file, load, prove_the_model, NULL, TELLS},
     {"stg_model_load", "dcrnn", dcrnn_file, load, prove_the_model, NULL, TELLS},
+    {"stg_model_import", "safetensors", NULL, import, prove_the_model, NULL, TELLS},
     {"stg_model_store", "over another", a_model_and_another, store, prove_the_bundle,
      prove_the_bundle, 0},
     {"stg_model_store", "empty", a_model_and_an_empty_file, store, prove_the_bundle,
      prove_the_bundle, 0},
     {"stg_model_get_info", "all", a_model, get_info, prove_the_model, NULL, QUIET},
     {"stg_model_column", "first", a_model, column, prove_the_model, NULL, QUIET},
+    {"stg_session_create", "series", series, session_create, prove_new_session, NULL, 0},
     {"stg_session_create", "dcrnn", dcrnn, session_create, prove_new_session, NULL, 0},
     {"stg_session_step", "persistence, first", persistence_new, step, prove_session, NULL, 0},
     {"stg_session_step", "persistence, change", persistence_changing, step, prove_session, NULL, 0},
@@ -411,6 +437,10 @@ static const torture_case list[] = {
     {"stg_session_step", "dcrnn, first", dcrnn_new, step, prove_session, NULL, 0},
     {"stg_session_step", "dcrnn, change", dcrnn_changing, step, prove_session, NULL, 0},
     {"stg_session_step", "dcrnn, same", dcrnn_warm, step, prove_session, NULL, QUIET},
+    {"stg_session_step", "series, first", series_new, step, prove_session, NULL, 0},
+    {"stg_session_step", "series, change", series_changing, step, prove_session, NULL, 0},
+    {"stg_session_step", "series, same", series_warm, step, prove_session, NULL, QUIET},
+    {"stg_session_step", "series, gap, mask, change", series_warm, step_over, prove_session, NULL, 0},
     {"stg_session_step", "persistence, gap, mask, change", persistence_warm, step_over,
      prove_session, NULL, 0},
     {"stg_session_step", "seasonal, gap, mask, change", seasonal_warm, step_over, prove_session,

@@ -63,7 +63,12 @@ model_info = _struct("model_info", [
     ("size", size_t), ("kind", text), ("window_ns", u64), ("day_ns", u64), ("parameters", u64),
     ("inputs", u32), ("targets", u32), ("history", u32), ("horizon", u32), ("layers", u32),
     ("units", u32), ("hops", u32), ("nodes", u32)])
-session_opts = _struct("session_opts", [("size", size_t), ("forecasts", u32), ("reserved", u32)])
+import_opts = _struct("import_opts", [
+    ("size", size_t), ("format", text), ("column", text), ("filter", text), ("supports", u32),
+    ("history", u32), ("horizon", u32), ("reserved", u32), ("window_ns", u64), ("day_ns", u64),
+    ("mean", f64), ("deviation", f64)])
+session_opts = _struct("session_opts", [
+    ("size", size_t), ("forecasts", u32), ("supports", u32), ("mean", p), ("deviation", p)])
 forecast_info = _struct("forecast_info", [
     ("size", size_t), ("start_ns", u64), ("window_ns", u64), ("topology", u64), ("horizon", u32),
     ("nodes", u32), ("edges", u32), ("ready", u32)])
@@ -110,8 +115,8 @@ record = _struct("record", [("kind", u32), ("line", u32), ("u", _record_union)])
 
 STRUCTS = (
     error, allocator, ctx_opts, graph_info, edges, graph_builder_opts, call, gauge, ingest_opts,
-    lane_opts, ingest_stats, model_info, session_opts, forecast_info, train_progress, trainer_opts,
-    detector_opts, report_info, incident_info, item, planner_opts, action, record, monitor_opts)
+    lane_opts, ingest_stats, model_info, import_opts, session_opts, forecast_info, train_progress,
+    trainer_opts, detector_opts, report_info, incident_info, item, planner_opts, action, record, monitor_opts)
 
 out, u32_out, size_out, err_out = c.POINTER(p), c.POINTER(u32), c.POINTER(size_t), c.POINTER(error)
 buf = c.c_char_p
@@ -171,6 +176,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "reader_feed": (i32, [p, buf, size_t]),
     "reader_next": (i32, [p, p, size_t, size_out, err_out]),
     "model_load": (i32, [out, p, err_out]),
+    "model_import": (i32, [out, p, p, size_t, p, err_out]),
     "model_store": (i32, [p, p]),
     "model_get_info": (i32, [p, c.POINTER(model_info)]),
     "model_column": (text, [p, u32, u32]),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes as c
+import os
 import signal
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import numpy as np
@@ -16,6 +18,10 @@ from ._base import Bundle, Context, Shared, Stateful, check, default_context, to
 from .graph import EDGE, NODE, Graph
 
 
+#: How the numbers of a support stand in it; None: as the model says.
+SUPPORTS = {None: 0, "exact": 1, "port_reversed": 2}
+
+
 class Model(Shared):
     """What was learnt; immutable, usable from any thread and in any number of sessions."""
 
@@ -24,6 +30,28 @@ class Model(Shared):
         """Out of a bundle. NotFoundError if it has no model."""
         address, err = _abi.p(), _abi.error()
         check(lib.stg_model_load(c.byref(address), bundle.ptr, c.byref(err)), err)
+        return cls.take(address.value)
+
+    @classmethod
+    def from_checkpoint(cls, data: bytes | str | os.PathLike[str], ctx: Context | None = None, *,
+                        format: str | None = None, column: str | None = None,
+                        filter: str | None = None, supports: str | None = None, history: int = 0,
+                        horizon: int = 0, window_ns: int = 0, day_ns: int = 0, mean: float = 0.0,
+                        deviation: float = 0.0) -> Model:
+        """A DCRNN that another code has trained ("dcrnn_pytorch", "basicts", "libcity"; None: seen from
+        the content), from the bytes or the path of what torch.save or safetensors wrote. Nothing in it
+        is executed. ``supports``: "exact", "port_reversed" or None, as that code has them; ``deviation``
+        0: the scale of the values is not known, sessions have to be told."""
+        address, err = _abi.p(), _abi.error()
+        raw = bytes(data) if isinstance(data, (bytes, bytearray, memoryview)) else Path(data).read_bytes()
+        texts = {name: None if value is None else to_bytes(value)
+                 for name, value in (("format", format), ("column", column), ("filter", filter))}
+        opts = _abi.options(_abi.import_opts, supports=SUPPORTS[supports], history=history,
+                            horizon=horizon, window_ns=window_ns, day_ns=day_ns, mean=mean,
+                            deviation=deviation, **texts)
+        ctx = ctx or default_context()
+        check(lib.stg_model_import(c.byref(address), ctx.ptr, raw, len(raw), c.byref(opts),
+                                   c.byref(err)), err)
         return cls.take(address.value)
 
     def store(self, bundle: Bundle) -> None:
@@ -84,10 +112,19 @@ class Session(Stateful):
 
     _destroy = "stg_session_destroy"
 
-    def __init__(self, model: Model, ctx: Context | None = None, *, forecasts: int = 0):
+    def __init__(self, model: Model, ctx: Context | None = None, *, forecasts: int = 0,
+                 supports: str | None = None, mean: Any = None, deviation: Any = None):
+        """``supports`` ("exact", "port_reversed"), ``mean`` and ``deviation`` (numbers, or one for each
+        input column) take the place of what a model of kind "dcrnn_series" says."""
         super().__init__(None)
         address = _abi.p()
-        opts = _abi.options(_abi.session_opts, forecasts=forecasts)
+        opts = _abi.options(_abi.session_opts, forecasts=forecasts, supports=SUPPORTS[supports])
+        scale = [None if x is None else np.ascontiguousarray(
+                     np.broadcast_to(np.asarray(x, np.float64), (len(model.info["inputs"]),)))
+                 for x in (mean, deviation)]
+        for name, array in zip(("mean", "deviation"), scale):
+            if array is not None:
+                setattr(opts, name, array.ctypes.data)
         ctx = ctx or default_context()
         check(lib.stg_session_create(c.byref(address), ctx.ptr, model.ptr, c.byref(opts)))
         self._address = address.value

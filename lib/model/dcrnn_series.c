@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kind "dcrnn_series": the net as it was published (Li et al. 2017), on z-scores of plain values,
+ * with supports from the graph's own weights. Every node is treated alike, so a model needs no names.
+ * The encoder may know the time of day, as the share of the day that is over.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model_priv.h"
+
+#define Z_MOST 1e4         /* of an input; keeps floats finite */
+#define FORECAST_MOST 1e17 /* of a forecast; a saved one is read back */
+
+static void fill_inputs(const stg_session *s, stg__state *st)
+{
+    const stg_model *m = s->model;
+    const uint32_t wide = m->net.shape.inputs;
+    for (uint32_t t = 0; t < m->history; t++) {
+        const uint32_t back = m->history - 1 - t;
+        const uint64_t far = (uint64_t)back * m->window_ns;
+        const uint64_t start = far < s->last_start ? s->last_start - far : 0;
+        const double day = (double)(start % m->day_ns) / (double)m->day_ns;
+        real *to = st->x + (size_t)t * st->nodes * wide;
+        for (uint32_t i = 0; i < st->nodes; i++, to += wide) {
+            for (uint32_t c = 0; c < m->inputs; c++) {
+                const double x = stg__ring_row(s, st, back, c)[i];
+                const double z = (x - s->mean[c]) / s->deviation[c];
+                to[c] = (real)(isnan(z) ? 0 : fmax(fmin(z, Z_MOST), -Z_MOST));
+            }
+            if (m->time_inputs)
+                to[m->inputs] = (real)day;
+        }
+    }
+}
+
+static void series_predict(const stg_session *s, stg__state *st, uint32_t steps)
+{
+    const stg_model *m = s->model;
+    fill_inputs(s, st);
+    const stg__feed feed = {.x = st->x};
+    stg__run_forward(&st->run, m->packed, &feed, steps);
+    for (uint32_t d = 0; d < steps; d++)
+        for (uint32_t k = 0; k < m->targets; k++) {
+            const uint32_t column = m->target[k];
+            for (uint32_t i = 0; i < st->nodes; i++) {
+                const double z = st->run.out[((size_t)d * st->nodes + i) * m->targets + k];
+                const double x = z * s->deviation[column] + s->mean[column];
+                st->pred[((size_t)d * m->targets + k) * st->nodes + i] =
+                    st->seen[i] ? fmax(fmin(x, FORECAST_MOST), -FORECAST_MOST) : NAN;
+            }
+        }
+}
+
+static void series_observe(const stg_session *s, stg__state *st, uint64_t start, const double *now)
+{
+}
+
+/* --- state ------------------------------------------------------------------------------------ */
+
+/* Weights of the edges of a pair add up over its routes; edges without a weight are left out. */
+static int32_t make_supports(const stg_session *s, stg__state *st)
+{
+    const stg__topology *t = st->topo;
+    uint32_t arcs = 0;
+    stg__arc *arc = (stg__arc *)stg__calloc(st->ctx, t->edges, sizeof *arc);
+    if (!arc)
+        return STG_E_NOMEM;
+    for (uint32_t e = 0; e < t->edges; e++) {
+        const double weight = st->arc_calls[e];
+        if (!(weight > 0))
+            continue;
+        if (arcs && arc[arcs - 1].src == t->src[e] && arc[arcs - 1].dst == t->dst[e])
+            arc[arcs - 1].weight += weight;
+        else
+            arc[arcs++] = (stg__arc){t->src[e], t->dst[e], weight};
+    }
+    const int32_t status =
+        stg__supports_build(&st->supports, st->ctx, t->nodes, s->filter, arc, arcs);
+    stg__free(st->ctx, arc);
+    return status;
+}
+
+static int32_t series_prepare(const stg_session *s, stg__state *st, const stg_graph *g)
+{
+    const stg_model *m = s->model;
+    if (g) {
+        const double *weight = stg__graph_column_at(g, STG_EDGE, s->weight_column);
+        for (uint32_t e = 0; e < st->edges; e++)
+            st->arc_calls[e] = !weight ? 1
+                               : isfinite(weight[e]) ? fmax(fmin(weight[e], STG__PLAIN_MOST), 0)
+                                                     : NAN;
+    }
+    STG_RETURN_IF_ERROR(make_supports(s, st));
+    STG_RETURN_IF_ERROR(stg__run_create(&st->run, st->ctx, &m->net, st->nodes, false));
+    st->run.supports = &st->supports;
+    const size_t inputs = (size_t)m->history * st->nodes * m->net.shape.inputs;
+    st->x = (real *)stg__alloc_aligned(st->ctx, inputs, sizeof *st->x);
+    return st->x ? STG_OK : STG_E_NOMEM;
+}
+
+/* --- file ------------------------------------------------------------------------------------- */
+
+static const stg__word filters[] = {
+    {"dual_random_walk", STG__DUAL_RANDOM_WALK},
+    {"random_walk", STG__RANDOM_WALK},
+    {"laplacian", STG__LAPLACIAN},
+    {"laplacian_2", STG__LAPLACIAN_2},
+    {NULL, 0},
+};
+bool stg__filter_named(const char *name, uint32_t *kind)
+{
+    const stg__word *w = filters;
+    while (w->text && strcmp(w->text, name) != 0)
+        w++;
+    *kind = w->value;
+    return w->text != NULL;
+}
+
+static const stg__word orders[] = {{"exact", STG__EXACT}, {"port_reversed", STG__PORT_REVERSED},
+                                   {NULL, 0}};
+
+static int32_t series_load(stg_model *m, const stg_bundle *bundle, stg_error *err)
+{
+    stg__shape shape;
+    uint64_t time = 0;
+    m->filter = (stg__filter){STG__DUAL_RANDOM_WALK, STG__EXACT};
+    STG_RETURN_IF_ERROR(stg__net_read_word(bundle, "model/filter", filters, &m->filter.kind, err));
+    STG_RETURN_IF_ERROR(stg__net_read_word(bundle, "model/supports", orders, &m->filter.order, err));
+    if (stg__bundle_meta_u64(bundle, "model/time_of_day", &time) != STG_OK || time > 1)
+        return stg__fail(err, STG_E_FORMAT, "metadata model/time_of_day is not a number up to 1");
+    STG_RETURN_IF_ERROR(stg__net_read_shape(m, bundle, &shape, err));
+    m->time_inputs = time;
+    shape.inputs = m->inputs + m->time_inputs;
+    shape.walks = stg__filter_walks(m->filter.kind);
+    return stg__net_load(m, bundle, &shape, err);
+}
+
+static int32_t series_store(const stg_model *m, stg_bundle *bundle)
+{
+    STG_RETURN_IF_ERROR(stg__bundle_set_meta(bundle, "model/filter",
+                                             stg__net_word(filters, m->filter.kind)));
+    STG_RETURN_IF_ERROR(stg__bundle_set_meta(bundle, "model/supports",
+                                             stg__net_word(orders, m->filter.order)));
+    STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/time_of_day", m->time_inputs));
+    return stg__net_store(m, bundle);
+}
+
+const stg__kind stg__kind_series = {
+    .name = "dcrnn_series",
+    .plain = true,
+    .load = series_load,
+    .store = series_store,
+    .prepare = series_prepare,
+    .observe = series_observe,
+    .predict = series_predict,
+};
