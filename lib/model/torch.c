@@ -59,7 +59,7 @@ static bool make_path(walk *w, size_t from, const char *key, size_t len)
         w->path[from] = '/';
     memcpy(w->path + from + slash, key, len);
     w->path[from + slash + len] = '\0';
-    return true;
+    return strcmp(w->path, "__metadata__") != 0; /* the one name that a bundle keeps to itself */
 }
 
 static bool path_by_number(walk *w, size_t from, int64_t number)

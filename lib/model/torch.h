@@ -27,7 +27,8 @@
  * everything that another call than OrderedDict's or a tensor's would have to make, such as numpy's
  * scalars, an argparse.Namespace or a class of a stranger, with all that lies in it. So is what stands
  * under a key that cannot be part of a name: one that is empty, is neither text nor a whole number,
- * holds '/', control characters or no UTF-8, or makes the path longer than 511 bytes.
+ * holds '/', control characters or no UTF-8, or makes the path longer than 511 bytes; and what would be
+ * called "__metadata__".
  *
  * Errors: E_FORMAT for anything malformed, two values of one path, older files of torch.save, other
  * kinds of files and a file that holds no dictionary, list or tuple; E_LIMIT beyond 1 GiB of tensors,

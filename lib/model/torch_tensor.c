@@ -77,12 +77,12 @@ static int32_t read_shape(const stg__torch *t, uint32_t args, view *v)
     return STG_OK;
 }
 
-static int32_t read_type(const stg__torch *t, uint32_t class, view *v)
+static int32_t read_type(const stg__torch *t, uint32_t type, view *v)
 {
     const stg__pickle *p = &t->pickle;
-    if (!stg__pickle_is(p, class, STG__P_GLOBAL))
+    if (!stg__pickle_is(p, type, STG__P_GLOBAL))
         return fail_tensor(t, v->path, "its storage has no type");
-    const stg__pvalue *g = stg__pickle_at(p, class);
+    const stg__pvalue *g = stg__pickle_at(p, type);
     const stg__pvalue *name = stg__pickle_at(p, g->is.global.name);
     if (stg__pickle_says(p, g->is.global.module, "torch"))
         for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)

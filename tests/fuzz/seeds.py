@@ -1,13 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the first seeds of the targets whose inputs are lists of orders: seeds.py CORPUS
+"""Writes the first seeds of the targets whose inputs are lists of orders, and of torch: seeds.py CORPUS
 
 Each order is a byte that chooses it and the bytes it reads, as the target's table of orders has them.
+An input of torch is a file, or the pickle for one.
 What a live run found on top of them stands in the same folders under names of its own.
 """
+import collections
+import functools
+import io
 import pathlib
+import pickle
 import struct
 import sys
+import types
+import zipfile
 
 WEB, CART, EMPTY, NUL, SCRIPT, LATIN, LONGEST = 1, 2, 9, 10, 12, 13, 25  # fuzz_name()
 NAN, INF, ZERO, MINUS, HUGE = 0, 1, 3, 5, 8  # fuzz_value()
@@ -114,9 +121,100 @@ def state():
         yield f'meta-{number}', bytes([number % 3 + 126 * (number % 2), 0, 0, number * 3, number])
 
 
+class Call:
+    """What a pickle says when an object asks for a call."""
+    def __init__(self, function, *args):
+        self.made_by = (function, args)
+
+    def __reduce__(self):
+        return self.made_by
+
+
+class Storage(tuple):
+    """Known by its persistent id."""
+
+
+class Pickler(pickle._Pickler):  # pylint: disable=protected-access
+    """The one in Python: the other one would import what the names stand for."""
+    def persistent_id(self, obj):
+        return tuple(obj) if isinstance(obj, Storage) else None
+
+
+@functools.lru_cache(None)
+def stranger(module, name):
+    """A function of a module that need not exist."""
+    sys.modules.setdefault(module, types.ModuleType(module))
+    function = type(name, (), {'__module__': module, '__qualname__': name})
+    setattr(sys.modules[module], name, function)
+    return function
+
+
+def pickled(obj, protocol):
+    out = io.BytesIO()
+    Pickler(out, protocol).dump(obj)
+    return out.getvalue()
+
+
+def tensor(kind, key, count, offset, size, stride):
+    storage = Storage(('storage', stranger('torch', kind + 'Storage'), key, 'cpu', count))
+    return Call(stranger('torch._utils', '_rebuild_tensor_v2'), storage, offset, size, stride, False,
+                collections.OrderedDict())
+
+
+def checkpoint():
+    state = collections.OrderedDict()
+    state['w'] = Call(stranger('torch._utils', '_rebuild_parameter'),
+                      tensor('Float', '0', 24, 0, (2, 3), (3, 1)), True, collections.OrderedDict())
+    state['t'] = tensor('Float', '0', 24, 1, (3, 2, 2), (1, 3, 0))
+    state['h'] = tensor('Half', '1', 3, 0, (3,), (1,))
+    state['b'] = tensor('BFloat16', '0', 48, 40, (1, 1, 1, 2), (9, 9, 9, 2))
+    state['n'] = tensor('Long', '0', 12, 11, (), ())
+    state['e'] = tensor('Bool', '2', 0, 0, (0, 5), (5, 1))
+    state._metadata = {'': {'version': 1}}  # pylint: disable=protected-access
+    return {'model': state, 'epoch': 3, 'lr': 0.01, 'best': None, 'cuda': True, 'name': 'gr\u00fcn',
+            'steps': [20, -30, 2**40, 2**70], 'betas': (0.9, 0.999), 'raw': b'ab', 'few': {1, 2},
+            'args': Call(stranger('argparse', 'Namespace')), 7: {'x/y': 1}}
+
+
+def stored(data, archive='a', **more):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, 'w') as file:
+        for name, content in [('data.pkl', data), ('byteorder', b'little'), ('data/0', bytes(range(96))),
+                              ('data/1', b'\0\x3c\1\0\xff\x7f'), ('data/2', b''), ('version', b'3\n')]:
+            info = zipfile.ZipInfo(f'{archive}/{name}', (2020, 1, 1, 0, 0, 0))
+            file.writestr(info, content, **more)
+    return out.getvalue()
+
+
+def torch():
+    loop = {}
+    loop['self'] = [loop, (loop, loop)]
+    shared = {'x': 1}
+    for _ in range(20):
+        shared = [shared, shared]
+    things = {'checkpoint': checkpoint(), 'loop': loop, 'shared': {'a': shared},
+              'evil': {'a': Call(stranger('evil', 'run'), 'true'), 'b': 1},
+              'huge': {'a': tensor('Float', '0', 24, 0, (2**30, 2**30), (0, 0)),
+                       'b': tensor('Byte', '0', 96, 0, (2**20, 2**10), (0, 0))},
+              'beyond': [tensor('Double', '0', 12, 2**62, (2, 2), (2**62, 2**62))],
+              'type': [tensor('Char', '0', 12, 0, (2,), (1,))],
+              'dims': [tensor('Float', '0', 12, 0, (1,) * 5, (1,) * 5)],
+              'negative': [tensor('Float', '0', 12, -1, (-2,), (-1,))],
+              'missing': [tensor('Float', '9', 12, 0, (2,), (1,))]}
+    for name, obj in things.items():
+        for protocol in (2, 4, 5):
+            yield f'{name}-{protocol}', pickled(obj, protocol)
+    yield 'file', stored(pickled(checkpoint(), 2))
+    yield 'file-4', stored(pickled(checkpoint(), 4), 'model_0')
+    yield 'file-packed', stored(pickled(checkpoint(), 2), compress_type=zipfile.ZIP_DEFLATED)
+    yield 'file-empty', stored(b'')
+    yield 'before-1.6', b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.'
+    yield 'text', b'\x80\x02I1\n.'
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
-    for target in (topology, gauges, snapshot, model, state):
+    for target in (topology, gauges, snapshot, model, state, torch):
         (folder / target.__name__).mkdir(parents=True, exist_ok=True)
         for name, data in target():
             (folder / target.__name__ / name).write_bytes(data)
