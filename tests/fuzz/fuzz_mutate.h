@@ -81,7 +81,7 @@ static inline void fuzz_mutate_meta(stg_bundle *b, fuzz_input *in)
         "",  "0", "1", "2",  "3",     "4",          "64",         "1024",  "1025", "4294967295",
         "-1", "4294967296",  "18446744073709551615", "18446744073709551616", "1000000",
         "5000000000", "7ff8000000000000", "0000000000000000", "persistence", "seasonal", "dcrnn",
-        "gru", "1.5", " 1", "\xc3\xa9",
+        "gru", "1.5", " 1", "\xc3\xa9", "random_walk", "laplacian", "port_reversed", "carry",
     };
     char key[STG__BUNDLE_MAX_NAME + 1];
     char any[FUZZ_NAME_ROOM + 1];

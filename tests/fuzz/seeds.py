@@ -212,12 +212,33 @@ def torch():
     yield 'text', b'\x80\x02I1\n.'
 
 
+def import_():
+    """which, how, names; then as model without its first byte"""
+    for which in (0, 1, 2, 3, 4, 6):
+        yield f'good-{which}', bytes([which, 0, 0])
+        yield f'scaled-{which}', bytes([which, 128, which * 8, 40, 20])
+        for what in range(1, 8):
+            yield f'do-{which}-{what}', bytes([which, which * 2, 0]) + b''.join(
+                bytes([what, place * 3, place * 31 % 256, 1, NAN if place % 2 else 40])
+                for place in range(3))
+        for number in range(0, 24, 3):
+            yield f'meta-{which}-{number}', bytes([which, 0, 0, 0, 0, number, number])
+        for place in range(0, 12, 2):
+            yield f'shape-{which}-{place}', bytes([which, 0, 0, 5, place * 3, 4 + place % 4, 5 + place, 1])
+    for names in range(49):
+        yield f'names-{names}', bytes([names % 5, names * 16 % 256, names])
+    yield 'empty', bytes([5, 0, 0])
+    yield 'json', bytes([5, 0, 0]) + struct.pack('<Q', 2) + b'{}'
+    yield 'zip', bytes([5, 0, 0]) + b'PK\x03\x04' + bytes(40)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
-    for target in (topology, gauges, snapshot, model, state, torch):
-        (folder / target.__name__).mkdir(parents=True, exist_ok=True)
+    for target in (topology, gauges, snapshot, model, state, torch, import_):
+        seeds = folder / target.__name__.rstrip('_')
+        seeds.mkdir(parents=True, exist_ok=True)
         for name, data in target():
-            (folder / target.__name__ / name).write_bytes(data)
+            (seeds / name).write_bytes(data)
 
 
 if __name__ == '__main__':

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A small DCRNN under the names that other codes give its tensors, as the bytes of a safetensors file;
- * with the public header only. */
+/* A small DCRNN under the names that other codes give its tensors, as the bytes of a safetensors file. */
 #ifndef STG_CHECKPOINT_H
 #define STG_CHECKPOINT_H
 
-#include "test.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHECKPOINT_NEEDS(condition) ((condition) ? (void)0 : abort())
 
 typedef struct checkpoint {
     const char *prefix;   /* before the names: "", "model_state_dict/" */
@@ -30,13 +35,13 @@ static inline void checkpoint_put(checkpoint_file *f, const char *name, uint32_t
 {
     const size_t count = (size_t)(rows ? rows : 1) * cols;
     char shape[32];
-    ck_assert_uint_le(f->numbers + count, sizeof f->data / sizeof *f->data);
+    CHECKPOINT_NEEDS(f->numbers + count <= sizeof f->data / sizeof *f->data);
     snprintf(shape, sizeof shape, rows ? "%u,%u" : "%.0u%u", rows, cols);
     f->head_len += (size_t)snprintf(
         f->head + f->head_len, sizeof f->head - f->head_len,
         "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
         f->head_len > 1 ? "," : "", name, shape, 4 * f->numbers, 4 * (f->numbers + count));
-    ck_assert_uint_lt(f->head_len, sizeof f->head);
+    CHECKPOINT_NEEDS(f->head_len < sizeof f->head);
     for (size_t i = 0; i < count; i++)
         f->data[f->numbers++] = value;
 }
@@ -67,7 +72,7 @@ static inline unsigned char *checkpoint_make(const checkpoint *c, size_t *len)
 {
     char name[256];
     checkpoint_file *f = (checkpoint_file *)calloc(1, sizeof *f);
-    ck_assert_ptr_nonnull(f);
+    CHECKPOINT_NEEDS(f);
     f->head_len = (size_t)snprintf(f->head, sizeof f->head, "{");
     for (uint32_t l = 0; l < c->layers; l++) {
         checkpoint_cell(f, c, "encoder", l);
@@ -83,7 +88,7 @@ static inline unsigned char *checkpoint_make(const checkpoint *c, size_t *len)
         f->head[f->head_len++] = ' ';
     *len = 8 + f->head_len + 4 * f->numbers;
     unsigned char *bytes = (unsigned char *)malloc(*len);
-    ck_assert_ptr_nonnull(bytes);
+    CHECKPOINT_NEEDS(bytes);
     const uint64_t head = f->head_len;
     memcpy(bytes, &head, 8); /* little endian, as all machines that this runs on */
     memcpy(bytes + 8, f->head, f->head_len);

@@ -7,6 +7,7 @@
 
 #include "checkpoint.h"
 #include "model_priv.h"
+#include "test.h"
 
 #define WINDOW_NS 300000000000u
 
