@@ -5,13 +5,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <stddef.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,6 +14,7 @@
 
 #include <stgraph/ingest.h>
 
+#include "no_calls.h"
 #include "ring_priv.h"
 #include "test.h"
 
@@ -251,41 +247,6 @@ END_TEST
 
 /* --- no system call --------------------------------------------------------------------------- */
 
-#ifdef __x86_64__
-#define THIS_ARCH AUDIT_ARCH_X86_64
-#else
-#define THIS_ARCH AUDIT_ARCH_AARCH64
-#endif
-
-#if defined(__SANITIZE_THREAD__)
-#define OWN_CALLS 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define OWN_CALLS 1
-#endif
-#endif
-#ifndef OWN_CALLS
-#define OWN_CALLS 0 /* the thread sanitizer makes system calls of its own: not tested under it */
-#endif
-
-/* From here on every system call but exit_group kills the process. */
-static void allow_nothing(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_ARCH, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_exit_group, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-    };
-    const struct sock_fprog program = {sizeof code / sizeof *code, code};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        _exit(TEST_SKIPPED);
-}
-
 static void push_without_calls(int fd, bool also_one)
 {
     stg_ctx *ctx;
@@ -296,7 +257,7 @@ static void push_without_calls(int fd, bool also_one)
     stg_gauge gauge = {.time_ns = T0};
     if (stg_lane_intern(lane, STG_NODE, "a", 1, &c.dst) != STG_OK)
         _exit(2);
-    allow_nothing();
+    no_calls_begin();
     for (int i = 0; i < 1000; i++) { /* full after some 127 rounds: refusals make none either */
         stg_lane_push(lane, &c, 1);
         stg_lane_gauge(lane, &gauge);
@@ -304,31 +265,22 @@ static void push_without_calls(int fd, bool also_one)
         c.client = stg_lane_hash(lane, &i, sizeof i);
         stg_lane_intern(lane, STG_NODE, "a", 1, &c.dst);
     }
-    if (also_one)
-        syscall(SYS_getppid);
-    syscall(SYS_exit_group, 0);
+    no_calls_end(also_one);
 }
 
 START_TEST(push_makes_no_system_call)
 {
     stg_ctx *ctx = test_ctx(NULL);
     const stg_lane_opts opts = {.size = sizeof opts, .records = 256};
-    const bool own_calls = OWN_CALLS || test_valgrind();
-    if (own_calls)
-        fprintf(stderr, "# push_makes_no_system_call: not tested under a tool with calls of its own\n");
-    for (int planted = own_calls; planted < 2; planted++) { /* the second child shows that it is noticed */
+    /* The second child shows that it is noticed. */
+    for (int planted = no_calls_untested("push_makes_no_system_call"); planted < 2; planted++) {
         int fd;
-        int status;
         ck_assert_int_eq(stg_lane_create_fd(&fd, ctx, &opts), STG_OK);
         const pid_t pid = fork();
         ck_assert_int_ge(pid, 0);
         if (pid == 0)
             push_without_calls(fd, planted == 1);
-        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-        if (planted)
-            ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
-        else
-            ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
+        no_calls_ended(pid, planted == 1);
         close(fd);
     }
     stg_ctx_destroy(ctx);

@@ -3,11 +3,10 @@
  * Sessions of all kinds of models: forecasts after a round trip through a bundle, masks, gaps, nodes
  * that come and go, edges, memory, fork.
  */
-#include <sys/wait.h>
-#include <unistd.h>
-
+#include "checkpoint.h"
 #include "learn.h"
 #include "model_priv.h"
+#include "no_calls.h"
 
 static const stg_model *model_of(stg_ctx *ctx, const char *kind, uint32_t nodes)
 {
@@ -367,6 +366,65 @@ START_TEST(no_allocation_after_warm_up)
 }
 END_TEST
 
+/* A checkpoint's net, of the column and the windows of these worlds. */
+static const stg_model *series_of(stg_ctx *ctx)
+{
+    size_t len;
+    const stg_model *m;
+    const checkpoint c = {.prefix = "", .settings = "", .layers = 2, .units = 4, .copies = 5,
+                          .inputs = 2, .targets = 1, .weight = 0.05f};
+    const stg_import_opts opts = {.size = sizeof opts, .column = "calls", .window_ns = WORLD_WINDOW,
+                                  .history = 6, .horizon = 3, .mean = 100, .deviation = 50};
+    unsigned char *bytes = checkpoint_make(&c, &len);
+    ck_assert_int_eq(stg_model_import(&m, ctx, bytes, len, &opts, NULL), STG_OK);
+    free(bytes);
+    return m;
+}
+
+static void step_without_calls(stg_session *s, const stg_graph *const *g, int count, bool planted)
+{
+    const stg_forecast *f;
+    const uint8_t mask[6] = {0, 0, 1};
+    int32_t status = STG_OK;
+    for (int i = 0; i < count; i++) {
+        if (i == 4)
+            no_calls_begin();
+        status |= stg_session_step(s, g[i], i % 3 ? NULL : mask);
+        status |= stg_session_forecast(s, 1 + (uint32_t)i % 3, &f);
+        stg_unref(f);
+    }
+    if (status != STG_OK)
+        syscall(SYS_exit_group, 3);
+    no_calls_end(planted);
+}
+
+START_TEST(step_makes_no_system_call)
+{
+    enum { WINDOWS = 16 };
+    const char *const name = "step_makes_no_system_call";
+    for (int k = 0; k <= LEARN_KINDS; k++)
+        for (int planted = no_calls_untested(name); planted < 2; planted++) {
+            const pid_t pid = fork(); /* handles belong to the process that made them */
+            ck_assert_int_ge(pid, 0);
+            if (pid == 0) {
+                const stg_graph *g[WINDOWS];
+                stg_session *s;
+                world w;
+                stg_ctx *ctx = test_ctx(NULL);
+                const stg_model *m = k < LEARN_KINDS ? model_of(ctx, learn_kinds[k], 6) : series_of(ctx);
+                int32_t status = world_open(&w, ctx, 6, 6);
+                for (uint64_t at = 0; at < WINDOWS; at++)
+                    status |= world_next(&w, at, &g[at]);
+                status |= stg_session_create(&s, ctx, m, NULL);
+                if (status != STG_OK)
+                    _exit(2);
+                step_without_calls(s, g, WINDOWS, planted == 1);
+            }
+            no_calls_ended(pid, planted == 1);
+        }
+}
+END_TEST
+
 /* Every request fails once: the session stays usable and nothing leaks. */
 START_TEST(failing_memory)
 {
@@ -526,5 +584,5 @@ START_TEST(restored_to_the_bit)
 END_TEST
 
 TEST_SUITE("session", round_trip, persistence_is_a_mean, mask_keeps_incidents_out, gaps_and_time,
-           nodes_come_and_go, edges_follow_callers, no_allocation_after_warm_up, failing_memory,
-           fork_and_share, restored_to_the_bit)
+           nodes_come_and_go, edges_follow_callers, no_allocation_after_warm_up,
+           step_makes_no_system_call, failing_memory, fork_and_share, restored_to_the_bit)
