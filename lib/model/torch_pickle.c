@@ -22,7 +22,7 @@ static int32_t take(stg__pickle *p, uint64_t n, const unsigned char **at)
 /* A little-endian number of 1, 2, 4 or 8 bytes. */
 static int32_t take_number(stg__pickle *p, uint32_t bytes, uint64_t *number)
 {
-    const unsigned char *at;
+    const unsigned char *at = NULL;
     STG_RETURN_IF_ERROR(take(p, bytes, &at));
     *number = 0;
     for (uint32_t i = 0; i < bytes; i++)
@@ -75,7 +75,7 @@ static int32_t op_int(stg__pickle *p, uint8_t code)
 static int32_t op_long(stg__pickle *p, uint8_t code)
 {
     uint64_t len = 0;
-    const unsigned char *at;
+    const unsigned char *at = NULL;
     STG_RETURN_IF_ERROR(take_bytes(p, code == 0x8a ? 1 : 4, &len, &at));
     if (len > 8)
         return stg__pickle_new(p, (stg__pvalue){.kind = STG__P_OPAQUE});
@@ -87,7 +87,7 @@ static int32_t op_long(stg__pickle *p, uint8_t code)
 
 static int32_t op_float(stg__pickle *p, uint8_t code)
 {
-    const unsigned char *at;
+    const unsigned char *at = NULL;
     uint64_t bits = 0;
     stg__pvalue v = {.kind = STG__P_FLOAT};
     STG_RETURN_IF_ERROR(take(p, 8, &at));
@@ -100,7 +100,7 @@ static int32_t op_float(stg__pickle *p, uint8_t code)
 static int32_t op_text(stg__pickle *p, uint8_t code)
 {
     uint64_t len = 0;
-    const unsigned char *at;
+    const unsigned char *at = NULL;
     STG_RETURN_IF_ERROR(take_bytes(p, code == 0x8c ? 1 : code == 'X' ? 4 : 8, &len, &at));
     return stg__pickle_new(p, (stg__pvalue){.kind = STG__P_TEXT, .count = (uint32_t)len,
                                             .is.text = (const char *)at});
@@ -109,7 +109,7 @@ static int32_t op_text(stg__pickle *p, uint8_t code)
 static int32_t op_bytes(stg__pickle *p, uint8_t code)
 {
     uint64_t len = 0;
-    const unsigned char *at;
+    const unsigned char *at = NULL;
     const uint32_t width = code == 'C' || code == 'U' ? 1 : code == 'B' || code == 'T' ? 4 : 8;
     STG_RETURN_IF_ERROR(take_bytes(p, width, &len, &at));
     return stg__pickle_new(p, (stg__pvalue){.kind = STG__P_OPAQUE});
@@ -405,7 +405,7 @@ int32_t stg__pickle_read(stg__pickle *p, stg_ctx *ctx, const unsigned char *data
     if (len == 0 || data[0] != 0x80)
         return stg__pickle_fail(p, STG_E_FORMAT, "no pickle of protocol 2 or later");
     for (;;) {
-        const unsigned char *code;
+        const unsigned char *code = NULL;
         p->opcode = p->at;
         STG_RETURN_IF_ERROR(take(p, 1, &code));
         if (*code == '.')

@@ -45,7 +45,7 @@ static inline void torch_put(torch_bytes *b, const void *data, size_t len)
 static inline void torch_put_number(torch_bytes *b, uint64_t number, int bytes)
 {
     for (int i = 0; i < bytes; i++)
-        torch_put(b, &(unsigned char){(unsigned char)(number >> 8 * i)}, 1);
+        torch_put(b, &(unsigned char){i < 8 ? (unsigned char)(number >> 8 * i) : 0}, 1);
 }
 
 static inline uint32_t torch_crc(const unsigned char *data, size_t len)
