@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <stgraph/stgraph.h>
 
@@ -22,6 +23,7 @@ int cli_inspect(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_top(int argc, char **argv);
 int cli_import(int argc, char **argv);
+int cli_train(int argc, char **argv);
 /* eval, when it is about forecasts. */
 int cli_eval_forecast(int argc, char **argv);
 
@@ -54,6 +56,16 @@ const stg_model *cli_read_model(stg_ctx *ctx, const char *path, const stg_import
                                 bool *imported);
 /* The value of --supports; false after a message. */
 bool cli_supports_named(const char *text, uint32_t *supports);
+
+/* How far training is, on standard error. A trainer's callback is cli_progress_show() with the struct;
+ * begin before it runs. end: the seconds it took. */
+typedef struct cli_progress {
+    bool terminal;
+    struct timespec started;
+} cli_progress;
+void cli_progress_begin(cli_progress *progress);
+int32_t cli_progress_show(const stg_train_progress *p, void *user);
+double cli_progress_end(const cli_progress *progress);
 
 /* --- input ------------------------------------------------------------------------------------ */
 

@@ -35,7 +35,6 @@ static const char help[] =
     "stands beside persistence, which says that the last value stays.\n";
 
 #define METHODS 2 /* ours, persistence */
-#define SHARES 3
 
 typedef struct sums {
     double count;
@@ -49,8 +48,7 @@ typedef struct task {
     const char *model_path;
     const char *series_path;
     const char *graph_path;
-    double share[SHARES];
-    bool split;
+    cli_split split;
     double stride;
     double mean;
     double deviation; /* 0: not told */
@@ -69,63 +67,6 @@ typedef struct task {
     size_t judged;
 } task;
 
-/* --- the graph of each window ------------------------------------------------------------------- */
-
-typedef struct world {
-    stg_graph_builder *builder;
-    uint32_t *node;
-    uint32_t column;
-    stg_session *session;
-} world;
-
-static int32_t add_links(const task *t, world *w, uint32_t *edge)
-{
-    for (size_t i = 0; i < t->links.count; i++) {
-        const cli_link *l = &t->links.link[i];
-        const int32_t status = stg_graph_builder_edge(w->builder, w->node[l->src], w->node[l->dst],
-                                                      NULL, 0, &edge[i]);
-        if (status != STG_OK)
-            return status;
-    }
-    return STG_OK;
-}
-
-/* Nodes are named so that the order of their names is that of the columns, which supports in reversed
- * order depend on. */
-static int32_t make_nodes(const task *t, world *w)
-{
-    int32_t status = STG_OK;
-    for (size_t i = 0; status == STG_OK && i < t->series.nodes; i++) {
-        char name[32];
-        const int len = snprintf(name, sizeof name, "%05zu", i);
-        status = stg_graph_builder_node(w->builder, name, (size_t)len, &w->node[i]);
-    }
-    return status;
-}
-
-static int32_t set_weights(const task *t, world *w, const uint32_t *edge)
-{
-    uint32_t column;
-    int32_t status = stg_graph_builder_column(w->builder, STG_EDGE, "weight", 6, &column);
-    for (size_t i = 0; status == STG_OK && i < t->links.count; i++)
-        status = stg_graph_builder_set(w->builder, STG_EDGE, edge[i], column, t->links.link[i].weight);
-    return status;
-}
-
-/* One row as a graph; weights are set in every window. */
-static int32_t make_graph(const task *t, world *w, const uint32_t *edge, size_t row,
-                          const stg_graph **graph)
-{
-    const uint64_t start = row * t->info.window_ns;
-    int32_t status = stg_graph_builder_begin(w->builder, start, start + t->info.window_ns);
-    if (status == STG_OK)
-        status = set_weights(t, w, edge);
-    for (size_t i = 0; status == STG_OK && i < t->series.nodes; i++)
-        status = stg_graph_builder_set(w->builder, STG_NODE, w->node[i], w->column,
-                                       t->series.value[row * t->series.nodes + i]);
-    return status == STG_OK ? stg_graph_builder_finish(w->builder, graph) : status;
-}
-
 /* --- judging ------------------------------------------------------------------------------------ */
 
 static void add_error(const task *t, sums *s, double forecast, double seen)
@@ -143,11 +84,11 @@ static void add_error(const task *t, sums *s, double forecast, double seen)
 }
 
 /* The windows behind `row`, which is the last that the model has seen. */
-static int judge(task *t, world *w, const stg_graph *graph, size_t row)
+static int judge(task *t, stg_session *session, const stg_graph *graph, size_t row)
 {
     const stg_forecast *f;
     const char *column = stg_model_column(t->model, 1, 0);
-    const int32_t status = stg_session_forecast(w->session, t->info.horizon, &f);
+    const int32_t status = stg_session_forecast(session, t->info.horizon, &f);
     if (status != STG_OK)
         return cli_fail("forecast: %s", stg_status_name(status));
     for (uint32_t step = 0; step < t->info.horizon; step++) {
@@ -155,10 +96,7 @@ static int judge(task *t, world *w, const stg_graph *graph, size_t row)
         const double *seen = t->series.value + (row + 1 + step) * t->series.nodes;
         const double *last = t->series.value + row * t->series.nodes;
         for (size_t i = 0; i < t->series.nodes; i++) {
-            char name[32];
-            const int len = snprintf(name, sizeof name, "%05zu", i);
-            const uint32_t at = stg_graph_find(graph, name, (size_t)len);
-            add_error(t, &t->sum[step], mean[at], seen[i]);
+            add_error(t, &t->sum[step], mean[cli_table_node(graph, i)], seen[i]);
             add_error(t, &t->sum[t->info.horizon + step], last[i], seen[i]);
         }
     }
@@ -167,45 +105,31 @@ static int judge(task *t, world *w, const stg_graph *graph, size_t row)
     return CLI_OK;
 }
 
-static int run_rows(task *t, world *w, uint32_t *edge)
+static int run_rows(task *t, stg_session *session, cli_table *table)
 {
     const size_t stride = (size_t)t->stride;
     const size_t history = t->info.history;
-    int32_t status = make_nodes(t, w);
-    const char *column = stg_model_column(t->model, 0, 0);
-    if (status == STG_OK)
-        status = add_links(t, w, edge);
-    if (status == STG_OK)
-        status = stg_graph_builder_column(w->builder, STG_NODE, column, strlen(column), &w->column);
     int code = CLI_OK;
-    for (size_t row = t->first; status == STG_OK && code == CLI_OK &&
-                                row < t->windows + history - 1;
-         row++) {
-        const stg_graph *graph = NULL;
-        status = make_graph(t, w, edge, row, &graph);
-        if (status == STG_OK)
-            status = stg_session_step(w->session, graph, NULL);
-        const size_t window = row + 1 - history;
-        if (status == STG_OK && row + 1 >= t->first + history && (window - t->first) % stride == 0)
-            code = judge(t, w, graph, row);
+    for (size_t row = t->first; code == CLI_OK && row < t->windows + history - 1; row++) {
+        const stg_graph *graph = cli_table_graph(table, row);
+        const size_t seen = row + 1 - t->first;
+        if (!graph)
+            return CLI_FAILED;
+        const int32_t status = stg_session_step(session, graph, NULL);
+        if (status != STG_OK)
+            code = cli_fail("series: %s", stg_status_name(status));
+        else if (seen >= history && (seen - history) % stride == 0)
+            code = judge(t, session, graph, row);
         stg_unref(graph);
     }
-    return status == STG_OK ? code : cli_fail("series: %s", stg_status_name(status));
-}
-
-/* Windows by the shares: training and test are rounded, validation is what is left. */
-static size_t share_of(const task *t, int part)
-{
-    const size_t train = (size_t)(t->share[0] * (double)t->windows + 0.5);
-    const size_t test = (size_t)(t->share[2] * (double)t->windows + 0.5);
-    return part == 0 ? train : part == 2 ? test : t->windows - train - test;
+    return code;
 }
 
 /* Mean and deviation over all windows that training sees, so that a value counts as often as it is in
  * one. */
 static bool scale_of_training(task *t)
 {
-    const size_t train = share_of(t, 0);
+    const size_t train = cli_split_windows(&t->split, t->windows, 0);
     const size_t history = t->info.history;
     double count = 0;
     double sum = 0;
@@ -240,36 +164,30 @@ static int32_t open_session(task *t, stg_session **session)
                                        .mean = told ? &t->mean : NULL,
                                        .deviation = told ? &t->deviation : NULL};
         const int32_t status = stg_session_create(session, t->ctx, t->model, &opts);
-        if (status != STG_E_NOTFOUND || told || !t->split || !scale_of_training(t))
+        if (status != STG_E_NOTFOUND || told || !t->split.given || !scale_of_training(t))
             return status;
     }
 }
 
 static int run_series(task *t)
 {
-    world w = {0};
-    uint32_t *edge = (uint32_t *)calloc(t->links.count + 1, sizeof *edge);
-    w.node = (uint32_t *)calloc(t->series.nodes, sizeof *w.node);
+    stg_session *session = NULL;
+    const int32_t status = open_session(t, &session);
+    if (status == STG_E_NOTFOUND)
+        return cli_fail("the model does not say the mean and standard deviation of its training: give "
+                        "--mean and --std, or --split");
+    if (status == STG_E_INVALID)
+        return cli_fail("a model of kind %s has neither --mean and --std nor --supports", t->info.kind);
     t->sum = (sums *)calloc((size_t)METHODS * t->info.horizon, sizeof *t->sum);
-    int code = CLI_FAILED;
-    int32_t status = edge && w.node && t->sum ? STG_OK : STG_E_NOMEM;
-    if (status == STG_OK)
-        status = open_session(t, &w.session);
-    if (status == STG_OK)
-        status = stg_graph_builder_create(&w.builder, t->ctx, NULL);
-    if (status == STG_OK)
-        code = run_rows(t, &w, edge);
-    else if (status == STG_E_NOTFOUND)
-        cli_say("the model does not say the mean and standard deviation of its training: give --mean "
-                "and --std, or --split");
-    else if (status == STG_E_INVALID)
-        cli_say("a model of kind %s has neither --mean and --std nor --supports", t->info.kind);
-    else
-        cli_say("%s", stg_status_name(status));
-    stg_session_destroy(w.session);
-    stg_graph_builder_destroy(w.builder);
-    free(w.node);
-    free(edge);
+    if (status != STG_OK || !t->sum) {
+        stg_session_destroy(session);
+        return cli_fail("out of memory");
+    }
+    cli_table *table = cli_table_open(t->ctx, &t->series, &t->links, stg_model_column(t->model, 0, 0),
+                                      t->info.window_ns);
+    const int code = table ? run_rows(t, session, table) : CLI_FAILED;
+    cli_table_close(table);
+    stg_session_destroy(session);
     return code;
 }
 
@@ -340,9 +258,9 @@ static int set_up(task *t)
     if (t->info.hops > 0 && !t->graph_path)
         return cli_fail("the model looks at its neighbours: give --graph");
     t->windows = t->series.rows - needed + 1;
-    if (!t->split)
+    if (!t->split.given)
         return CLI_OK;
-    t->first = t->windows - share_of(t, 2);
+    t->first = t->windows - cli_split_windows(&t->split, t->windows, 2);
     if (t->first == t->windows)
         return cli_fail("--split: nothing is left to be judged");
     return CLI_OK;
@@ -366,26 +284,6 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static bool take_split(task *t, const char *text)
-{
-    double sum = 0;
-    char *end = NULL;
-    t->split = true;
-    for (int i = 0; i < SHARES; i++, text = end + 1) {
-        t->share[i] = strtod(text, &end);
-        sum += t->share[i];
-        const char after = i + 1 < SHARES ? ',' : '\0';
-        if (end == text || *end != after || !(t->share[i] >= 0)) {
-            cli_say("--split: three shares are needed, such as 0.7,0.1,0.2");
-            return false;
-        }
-    }
-    if (fabs(sum - 1) < 1e-6)
-        return true;
-    cli_say("--split: the shares add up to %g", sum);
-    return false;
-}
-
 static bool take_null(task *t, const char *text)
 {
     if (strcmp(text, "none") != 0)
@@ -407,7 +305,7 @@ static bool take(task *t, int option)
         t->graph_path = optarg;
         return true;
     case OPT_SPLIT:
-        return take_split(t, optarg);
+        return cli_split_read(&t->split, optarg);
     case OPT_STRIDE:
         return cli_number(optarg, "--stride", 1, 1e9, &t->stride);
     case OPT_MEAN:

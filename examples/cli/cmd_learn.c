@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -45,7 +44,6 @@ typedef struct learn {
     size_t count;
     size_t cap;
     bool terminal;
-    struct timespec started;
 } learn;
 
 enum {
@@ -184,49 +182,28 @@ static int read_windows(learn *l)
     return code;
 }
 
-static double seconds_since(const struct timespec *start)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - start->tv_sec) + 1e-9 * (double)(now.tv_nsec - start->tv_nsec);
-}
-
-static int32_t show_progress(const stg_train_progress *p, void *user)
-{
-    learn *l = (learn *)user;
-    const double done = (double)p->epoch + (double)p->batch / (p->batches ? p->batches : 1);
-    const double left = done > 0 ? seconds_since(&l->started) / done * (p->epochs - done) : NAN;
-    if (l->terminal)
-        fprintf(stderr, "\r\033[Kepoch %u/%u  loss %.4f  validation %.4f (best %.4f)  at most %.0f s left",
-                p->epoch + 1, p->epochs, p->train_loss, p->valid_loss, p->best_loss, left);
-    else if (p->batch == p->batches && p->epoch % 10 == 9)
-        cli_say("epoch %u/%u: loss %.4f, validation %.4f, best %.4f", p->epoch + 1, p->epochs,
-                p->train_loss, p->valid_loss, p->best_loss);
-    return 0;
-}
-
 static const stg_model *train(learn *l, size_t windows)
 {
     stg_trainer *trainer = NULL;
     const stg_model *model = NULL;
     stg_error err;
-    l->train.progress = show_progress;
-    l->train.progress_user = l;
+    cli_progress progress;
+    l->train.progress = cli_progress_show;
+    l->train.progress_user = &progress;
     int32_t status = stg_trainer_create(&trainer, l->ctx, &l->train, &err);
     for (size_t i = 0; status == STG_OK && i < windows; i++) {
         status = stg_trainer_add(trainer, l->graphs[i]);
         if (status < 0)
             snprintf(err.text, sizeof err.text, "adding a window: %s", stg_status_name(status));
     }
-    clock_gettime(CLOCK_MONOTONIC, &l->started);
+    cli_progress_begin(&progress);
     if (status == STG_OK)
         status = stg_trainer_run(trainer, &model, &err);
-    if (l->terminal)
-        fputs("\r\033[K", stderr);
+    const double seconds = cli_progress_end(&progress);
     if (status != STG_OK)
         cli_say("training: %s", err.text);
     else
-        cli_say("trained in %.1f s", seconds_since(&l->started));
+        cli_say("trained in %.1f s", seconds);
     stg_trainer_destroy(trainer);
     return model;
 }

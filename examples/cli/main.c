@@ -23,6 +23,7 @@ static const char usage[] =
     "  inspect  say what a model file or a saved state holds\n"
     "  eval     judge a model on a labelled recording, or its forecasts on a series\n"
     "  import   make a model from a checkpoint of another code\n"
+    "  train    train a forecaster on a series of plain numbers\n"
     "\n"
     "'stgraph COMMAND --help' tells the options of a command; 'stgraph --version' the version.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage.\n";
@@ -33,7 +34,7 @@ static const struct {
 } commands[] = {
     {"learn", cli_learn}, {"watch", cli_watch}, {"graph", cli_graph},
     {"report", cli_report}, {"inspect", cli_inspect}, {"eval", cli_eval}, {"top", cli_top},
-    {"import", cli_import},
+    {"import", cli_import}, {"train", cli_train},
 };
 
 /* Where messages go while a command owns the screen. */

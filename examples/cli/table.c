@@ -12,6 +12,34 @@
 #define MAX_FIELDS 65536u
 #define MAX_NUMBERS ((size_t)1 << 28)
 
+/* --- shares ----------------------------------------------------------------------------------- */
+
+bool cli_split_read(cli_split *split, const char *text)
+{
+    double sum = 0;
+    char *end = NULL;
+    split->given = true;
+    for (int i = 0; i < 3; i++, text = end + 1) {
+        split->share[i] = strtod(text, &end);
+        sum += split->share[i];
+        if (end == text || *end != (i < 2 ? ',' : '\0') || !(split->share[i] >= 0)) {
+            cli_say("--split: three shares are needed, such as 0.7,0.1,0.2");
+            return false;
+        }
+    }
+    if (fabs(sum - 1) < 1e-6)
+        return true;
+    cli_say("--split: the shares add up to %g", sum);
+    return false;
+}
+
+size_t cli_split_windows(const cli_split *split, size_t windows, int part)
+{
+    const size_t train = (size_t)(split->share[0] * (double)windows + 0.5);
+    const size_t test = (size_t)(split->share[2] * (double)windows + 0.5);
+    return part == 0 ? train : part == 2 ? test : train + test < windows ? windows - train - test : 0;
+}
+
 /* --- lines ------------------------------------------------------------------------------------ */
 
 typedef struct lines {

@@ -10,7 +10,8 @@
  * convolutional recurrent encoder-decoder, Li et al. 2017, arXiv:1707.01926, equations 2 and 3; gates
  * as in a GRU; it works on deviations from the profile of the day, and its outputs are added to what
  * is usually left of the present deviation) and "dcrnn_series" (the same net as it was published: on
- * z-scores of plain values, with the graph's own weights; stg_model_import() makes such models).
+ * z-scores of plain values, with the graph's own weights; trained here, or by another code and
+ * imported).
  * Counts are forecast by their mean, latencies (columns that end in "_us") by their median; a
  * "dcrnn_series" forecasts what its training made it to, the median as a rule (absolute error).
  *

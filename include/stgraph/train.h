@@ -38,7 +38,7 @@ typedef struct stg_train_progress {
     uint32_t epochs;      /**< epochs at most */
     uint32_t batch;       /**< batches of this epoch done */
     uint32_t batches;     /**< batches of an epoch */
-    double train_loss;    /**< mean loss of this epoch so far (z-scored log scale) */
+    double train_loss;    /**< mean loss of this epoch so far (on the net's own scale) */
     double valid_loss;    /**< loss on the validation part after the last epoch; NaN before */
     double best_loss;     /**< lowest validation loss so far; NaN before */
     double learning_rate; /**< at present */
@@ -51,7 +51,8 @@ typedef int32_t (*stg_train_fn)(const stg_train_progress *progress, void *user);
 /** Options of stg_trainer_create(); zero is the default everywhere. */
 typedef struct stg_trainer_opts {
     size_t size;            /**< sizeof(stg_trainer_opts) */
-    const char *kind;       /**< "persistence", "seasonal", "dcrnn"; NULL: "dcrnn" */
+    const char *kind;       /**< "persistence", "seasonal", "dcrnn", "dcrnn_series" (plain values on
+                                 one scale, edge column "weight", else "calls"); NULL: "dcrnn" */
     const char *inputs;     /**< node columns read, separated by commas; NULL:
                                  "calls,errors,mean_us" */
     const char *targets;    /**< node columns forecast; NULL: "calls,errors,mean_us" */

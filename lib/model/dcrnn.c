@@ -235,6 +235,7 @@ static int32_t dcrnn_store(const stg_model *m, stg_bundle *bundle)
 const stg__kind stg__kind_dcrnn = {
     .name = "dcrnn",
     .profile = true,
+    .net = true,
     .load = dcrnn_load,
     .store = dcrnn_store,
     .prepare = dcrnn_prepare,

@@ -12,6 +12,12 @@
 #define Z_MOST 1e4         /* of an input; keeps floats finite */
 #define FORECAST_MOST 1e17 /* of a forecast; a saved one is read back */
 
+double stg__plain_input(double x, double mean, double deviation)
+{
+    const double z = (x - mean) / deviation;
+    return isnan(z) ? 0 : fmax(fmin(z, Z_MOST), -Z_MOST);
+}
+
 static void fill_inputs(const stg_session *s, stg__state *st)
 {
     const stg_model *m = s->model;
@@ -25,8 +31,7 @@ static void fill_inputs(const stg_session *s, stg__state *st)
         for (uint32_t i = 0; i < st->nodes; i++, to += wide) {
             for (uint32_t c = 0; c < m->inputs; c++) {
                 const double x = stg__ring_row(s, st, back, c)[i];
-                const double z = (x - s->mean[c]) / s->deviation[c];
-                to[c] = (real)(isnan(z) ? 0 : fmax(fmin(z, Z_MOST), -Z_MOST));
+                to[c] = (real)stg__plain_input(x, s->mean[c], s->deviation[c]);
             }
             if (m->time_inputs)
                 to[m->inputs] = (real)day;
@@ -58,23 +63,13 @@ static void series_observe(const stg_session *s, stg__state *st, uint64_t start,
 
 /* --- state ------------------------------------------------------------------------------------ */
 
-/* Weights of the edges of a pair add up over its routes; edges without a weight are left out. */
 static int32_t make_supports(const stg_session *s, stg__state *st)
 {
     const stg__topology *t = st->topo;
-    uint32_t arcs = 0;
     stg__arc *arc = (stg__arc *)stg__calloc(st->ctx, t->edges, sizeof *arc);
     if (!arc)
         return STG_E_NOMEM;
-    for (uint32_t e = 0; e < t->edges; e++) {
-        const double weight = st->arc_calls[e];
-        if (!(weight > 0))
-            continue;
-        if (arcs && arc[arcs - 1].src == t->src[e] && arc[arcs - 1].dst == t->dst[e])
-            arc[arcs - 1].weight += weight;
-        else
-            arc[arcs++] = (stg__arc){t->src[e], t->dst[e], weight};
-    }
+    const uint32_t arcs = stg__make_plain_arcs(t->src, t->dst, st->arc_calls, t->edges, arc);
     const int32_t status =
         stg__supports_build(&st->supports, st->ctx, t->nodes, s->filter, arc, arcs);
     stg__free(st->ctx, arc);
@@ -149,6 +144,7 @@ static int32_t series_store(const stg_model *m, stg_bundle *bundle)
 const stg__kind stg__kind_series = {
     .name = "dcrnn_series",
     .plain = true,
+    .net = true,
     .load = series_load,
     .store = series_store,
     .prepare = series_prepare,

@@ -53,7 +53,8 @@ static void fill_edges(const stg_session *s, stg_forecast *f)
         const double *callers = f->node + ((size_t)f->calls_target * f->horizon + step) * f->node_stride;
         double *to = f->edge + step * f->edge_stride;
         for (uint32_t e = 0; e < st->edges; e++) {
-            const double calls = callers[st->topo->src[e]];
+            const double all = callers[st->topo->src[e]];
+            const double calls = all < 0 ? 0 : all;
             if (!st->edge_seen[e])
                 to[e] = NAN;
             else if (st->caller[e] > 0) /* a caller of next to nothing: the share has an end */

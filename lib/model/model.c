@@ -186,6 +186,13 @@ double stg__from_log(double x)
     return isnan(x) ? NAN : expm1(x < 0 ? 0 : x > most ? most : x);
 }
 
+double stg__taken(const stg__kind *kind, double x)
+{
+    if (!kind->plain)
+        return stg__to_log(x);
+    return isfinite(x) ? fmax(fmin(x, STG__PLAIN_MOST), -STG__PLAIN_MOST) : NAN;
+}
+
 uint32_t stg__day_slot(const stg_model *m, uint64_t start)
 {
     const double share = (double)(start % m->day_ns) / (double)m->day_ns;
@@ -233,8 +240,8 @@ void stg__day_time(uint64_t day_ns, uint64_t start, double out[2])
     out[1] = cos(angle);
 }
 
-uint32_t stg__make_arcs(const uint32_t *src, const uint32_t *dst, const double *calls, uint32_t edges,
-                        stg__arc *arc)
+static uint32_t sum_arcs(const uint32_t *src, const uint32_t *dst, const double *calls,
+                         uint32_t edges, bool logs, stg__arc *arc)
 {
     uint32_t arcs = 0;
     for (uint32_t e = 0; e < edges;) {
@@ -243,7 +250,19 @@ uint32_t stg__make_arcs(const uint32_t *src, const uint32_t *dst, const double *
         for (; e < edges && src[e] == src[first] && dst[e] == dst[first]; e++)
             sum += isfinite(calls[e]) && calls[e] > 0 ? calls[e] : 0;
         if (sum > 0)
-            arc[arcs++] = (stg__arc){src[first], dst[first], log1p(sum)};
+            arc[arcs++] = (stg__arc){src[first], dst[first], logs ? log1p(sum) : sum};
     }
     return arcs;
+}
+
+uint32_t stg__make_arcs(const uint32_t *src, const uint32_t *dst, const double *calls, uint32_t edges,
+                        stg__arc *arc)
+{
+    return sum_arcs(src, dst, calls, edges, true, arc);
+}
+
+uint32_t stg__make_plain_arcs(const uint32_t *src, const uint32_t *dst, const double *weight,
+                              uint32_t edges, stg__arc *arc)
+{
+    return sum_arcs(src, dst, weight, edges, false, arc);
 }

@@ -121,6 +121,7 @@ struct stg__kind {
     const char *name;
     bool profile; /* has a profile of the day */
     bool plain;   /* values as they are, not on a log scale; no statistics of nodes */
+    bool net;
     int32_t (*load)(stg_model *m, const stg_bundle *b, stg_error *err);
     int32_t (*store)(const stg_model *m, stg_bundle *b);
     /* NULL: nothing. Without a graph st->arc_calls are filled already. */
@@ -180,9 +181,13 @@ double stg__clipped(double z);
 /* Counts are >= 0 and may be skewed; latencies ("..._us") are judged on the log scale. */
 bool stg__is_latency(const char *column);
 
-/* log(1 + x) as all kinds see a value: NaN stays, below zero counts as zero. */
+/* log(1 + x) as kinds that are not plain see a value: NaN stays, below zero counts as zero. */
 double stg__to_log(double x);
 double stg__from_log(double x);
+/* A value on the scale of the kind. */
+double stg__taken(const stg__kind *kind, double x);
+/* What the net of a plain kind reads of a value: its z-score, bounded; 0 where nothing is known. */
+double stg__plain_input(double x, double mean, double deviation);
 
 /* Mean of the known values among the last `history` windows, on the scale of the columns. */
 double stg__recent_mean(const stg_session *s, const stg__state *st, uint32_t column, uint32_t node);
@@ -198,6 +203,9 @@ void stg__day_time(uint64_t day_ns, uint64_t start, double out[2]);
  * every edge. Edges are sorted by (src, dst); those without calls are left out. */
 uint32_t stg__make_arcs(const uint32_t *src, const uint32_t *dst, const double *calls, uint32_t edges,
                         stg__arc *arc);
+/* The same with weights as they are. */
+uint32_t stg__make_plain_arcs(const uint32_t *src, const uint32_t *dst, const double *weight,
+                              uint32_t edges, stg__arc *arc);
 
 /* --- sessions ---------------------------------------------------------------------------------- */
 

@@ -111,14 +111,6 @@ static void need_forecast(stg_session *s, uint32_t steps)
     s->pred_steps = steps;
 }
 
-/* A value as the ring keeps it. */
-static double taken(const stg_session *s, double x)
-{
-    if (!s->model->kind->plain)
-        return stg__to_log(x);
-    return isfinite(x) ? fmax(fmin(x, STG__PLAIN_MOST), -STG__PLAIN_MOST) : NAN;
-}
-
 /* Forecast of a column on the scale of the ring, NaN when it is not a target or nothing is known. */
 static double forecast_of(const stg_session *s, uint32_t step, uint32_t column, uint32_t node)
 {
@@ -127,8 +119,8 @@ static double forecast_of(const stg_session *s, uint32_t step, uint32_t column, 
         return NAN;
     for (uint32_t k = 0; k < m->targets; k++)
         if (m->target[k] == column)
-            return taken(
-                s, s->state->pred[((size_t)step * m->targets + k) * s->state->nodes + node]);
+            return stg__taken(
+                m->kind, s->state->pred[((size_t)step * m->targets + k) * s->state->nodes + node]);
     return NAN;
 }
 
@@ -144,7 +136,7 @@ static void push(stg_session *s, const stg_graph *g, const uint8_t *mask, uint32
         const double *from = g ? stg__graph_column_at(g, STG_NODE, s->column[c]) : NULL;
         for (uint32_t i = 0; i < st->nodes; i++) {
             const bool own = !g || (mask && mask[i]);
-            row[i] = own ? forecast_of(s, step, c, i) : from ? taken(s, from[i]) : NAN;
+            row[i] = own ? forecast_of(s, step, c, i) : from ? stg__taken(m->kind, from[i]) : NAN;
         }
     }
     s->head = (s->head + 1) % m->history;
@@ -193,7 +185,8 @@ static void learn_edges(stg_session *s, const stg_graph *g, const uint8_t *mask)
         return;
     const double *caller = stg__ring_row(s, st, 0, s->calls_column);
     for (uint32_t e = 0; e < st->edges; e++) {
-        const double all = stg__from_log(caller[t->src[e]]);
+        const double level = caller[t->src[e]];
+        const double all = s->model->kind->plain ? level : stg__from_log(level);
         if ((mask && (mask[t->src[e]] || mask[t->dst[e]])) || !isfinite(calls[e]) || isnan(all))
             continue;
         /* As columns of nodes are read: below zero is zero, and there is an end to it. */

@@ -89,7 +89,8 @@ static void find_known(stg__state *st, const stg_model *m)
         const bool named = src != STG__NONE && dst != STG__NONE && route != STG__NONE;
         const uint32_t known = named ? stg__model_edge(m, src, dst, route) : STG__NONE;
         st->known_edge[e] = known;
-        if (known == STG__NONE || isnan(m->edge_calls[known]) || isnan(m->caller_calls[known]))
+        if (m->kind->plain || known == STG__NONE || isnan(m->edge_calls[known]) ||
+            isnan(m->caller_calls[known])) /* a plain kind has weights there */
             continue;
         st->share[e] = m->edge_calls[known];
         st->caller[e] = m->caller_calls[known];

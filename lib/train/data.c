@@ -28,6 +28,29 @@ static double scaled(const stg_model *m, const stg__window *w, uint32_t column, 
     return (stg__window_value(w, column, id) - middle) / m->deviation[at];
 }
 
+/* Of the published net: z-scores on one scale, and to the encoder the share of the day that is over. */
+static void fill_plain_window(stg__data *d, const stg_model *m, const stg__window *w, size_t place,
+                              const uint32_t *order)
+{
+    const stg__shape *s = &m->net.shape;
+    const uint32_t nodes = stg__model_nodes(m);
+    const double day = (double)(w->start_ns % m->day_ns) / (double)m->day_ns;
+    for (uint32_t i = 0; i < nodes; i++) {
+        real *x = d->x + (place * nodes + i) * s->inputs;
+        real *y = d->y + (place * nodes + i) * s->targets;
+        for (uint32_t c = 0; c < m->inputs; c++)
+            x[c] = (real)stg__plain_input(stg__window_value(w, c, order[i]), m->global_mean[c],
+                                          m->global_deviation[c]);
+        if (m->time_inputs)
+            x[m->inputs] = (real)day;
+        for (uint32_t k = 0; k < s->targets; k++) {
+            const uint32_t c = m->target[k];
+            y[k] = (real)((stg__window_value(w, c, order[i]) - m->global_mean[c]) /
+                          m->global_deviation[c]);
+        }
+    }
+}
+
 static void fill_window(stg__data *d, const stg_model *m, const stg__window *w, size_t place,
                         const uint32_t *order)
 {
@@ -133,8 +156,8 @@ int32_t stg__data_create(stg__data *d, const stg_model *m, const stg_trainer *t,
     if (!d->x || !d->y || !d->time || !d->recent || !d->train || !d->valid)
         return STG_E_NOMEM;
     for (size_t w = 0; w < t->windows; w++)
-        fill_window(d, m, &t->window[w], w, order);
-    for (size_t w = 0; w < t->windows; w++)
+        (m->kind->plain ? fill_plain_window : fill_window)(d, m, &t->window[w], w, order);
+    for (size_t w = 0; !m->kind->plain && w < t->windows; w++)
         fill_recent(d, m, w);
     find_samples(d, m, t, train);
     return STG_OK;

@@ -133,6 +133,33 @@ static void fill_scales(stg_model *m, const stg_trainer *t, const uint32_t *orde
     }
 }
 
+/* Of plain values: mean and deviation over all nodes and windows, and the same for each node alone. */
+static void fill_plain_scales(stg_model *m, const stg_trainer *t, const uint32_t *order, size_t train)
+{
+    const uint32_t nodes = stg__model_nodes(m);
+    for (uint32_t c = 0; c < stg__model_columns(m); c++) {
+        double count = 0;
+        double mean = 0;
+        double square = 0;
+        for (size_t w = 0; w < train; w++)
+            for (uint32_t i = 0; i < nodes; i++) {
+                const double x = stg__window_value(&t->window[w], c, order[i]);
+                if (isnan(x))
+                    continue;
+                const double off = x - mean;
+                mean += off / ++count;
+                square += off * (x - mean);
+            }
+        const double deviation = count > 0 ? sqrt(square / count) : 0;
+        m->global_mean[c] = mean;
+        m->global_deviation[c] = deviation > 1e-9 ? deviation : 1; /* a value that never moves */
+        for (uint32_t i = 0; i < nodes; i++) {
+            m->mean[(size_t)c * nodes + i] = mean;
+            m->deviation[(size_t)c * nodes + i] = m->global_deviation[c];
+        }
+    }
+}
+
 static void copy_header(stg_model *m, const stg_trainer *t)
 {
     m->kind = t->kind;
@@ -157,7 +184,10 @@ static int32_t fill_model(stg_model *m, const stg_trainer *t, size_t train, cons
     STG_RETURN_IF_ERROR(copy_names(m->nodes, t->nodes, node_order));
     STG_RETURN_IF_ERROR(copy_names(m->routes, t->routes, route_order));
     STG_RETURN_IF_ERROR(stg__model_room(m));
-    fill_scales(m, t, node_order, train);
+    if (t->kind->plain)
+        fill_plain_scales(m, t, node_order, train);
+    else
+        fill_scales(m, t, node_order, train);
     return fill_edges(m, t, node_rank, route_rank);
 }
 

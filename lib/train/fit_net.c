@@ -42,13 +42,15 @@ stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first)
     const stg__shape *s = &f->m->net.shape;
     const size_t nodes = stg__model_nodes(f->m);
     const size_t then = first + s->history;
-    stg__data_base(&f->data, f->m, first, desk->base);
+    const bool plain = f->m->kind->plain;
+    if (!plain)
+        stg__data_base(&f->data, f->m, first, desk->base);
     return (stg__feed){
         .x = f->data.x + first * nodes * s->inputs,
         .extras = f->data.time + then * s->extras,
         .labels = f->data.y + then * nodes * s->targets,
         .feed = f->scale > 0 ? f->feed : NULL,
-        .base = desk->base,
+        .base = plain ? NULL : desk->base,
     };
 }
 
@@ -232,7 +234,6 @@ static int32_t run_epochs(stg__fit *f)
 static int32_t make_supports(stg__fit *f)
 {
     const stg_model *m = f->m;
-    const stg__filter both = {STG__DUAL_RANDOM_WALK, STG__EXACT};
     const size_t edges = m->edges;
     uint32_t *ends = (uint32_t *)stg__calloc(f->ctx, 2 * edges, sizeof *ends);
     stg__arc *arc = (stg__arc *)stg__calloc(f->ctx, edges, sizeof *arc);
@@ -242,8 +243,10 @@ static int32_t make_supports(stg__fit *f)
             ends[e] = m->edge[e].src;
             ends[edges + e] = m->edge[e].dst;
         }
-        const uint32_t arcs = stg__make_arcs(ends, ends + edges, m->edge_calls, m->edges, arc);
-        status = stg__supports_build(&f->supports, f->ctx, stg__model_nodes(m), both, arc, arcs);
+        const uint32_t arcs = (m->kind->plain ? stg__make_plain_arcs : stg__make_arcs)(
+            ends, ends + edges, m->edge_calls, m->edges, arc);
+        status =
+            stg__supports_build(&f->supports, f->ctx, stg__model_nodes(m), m->filter, arc, arcs);
     }
     stg__free(f->ctx, ends);
     stg__free(f->ctx, arc);
@@ -296,10 +299,11 @@ static int32_t set_up(stg__fit *f, const uint32_t *order, size_t train, stg_erro
 {
     const stg_trainer_opts *o = &f->t->o;
     stg_model *m = f->m;
+    const bool plain = m->kind->plain;
     const stg__shape shape = {
-        .inputs = m->inputs + STG__TIME_INPUTS,
+        .inputs = m->inputs + (plain ? 1 : STG__TIME_INPUTS),
         .targets = m->targets,
-        .extras = STG__TIME_INPUTS,
+        .extras = plain ? 0 : STG__TIME_INPUTS,
         .layers = o->layers,
         .units = o->units,
         .hops = o->hops,
@@ -309,6 +313,7 @@ static int32_t set_up(stg__fit *f, const uint32_t *order, size_t train, stg_erro
         .horizon = o->horizon,
     };
     m->time_inputs = true;
+    m->filter = (stg__filter){STG__DUAL_RANDOM_WALK, STG__EXACT};
     STG_RETURN_IF_ERROR(stg__model_net_room(m, &shape));
     STG_RETURN_IF_ERROR(stg__data_create(&f->data, m, f->t, order, train));
     if (f->data.trains == 0 || f->data.valids == 0)
@@ -316,13 +321,15 @@ static int32_t set_up(stg__fit *f, const uint32_t *order, size_t train, stg_erro
                          "%zu windows with their gaps hold no sample of %u windows to train on and "
                          "one to judge by",
                          f->t->windows, o->history + o->horizon);
-    stg__data_pull(&f->data, m);
+    if (!plain)
+        stg__data_pull(&f->data, m);
     STG_RETURN_IF_ERROR(make_supports(f));
     STG_RETURN_IF_ERROR(make_room(f));
     STG_RETURN_IF_ERROR(make_desks(f));
     stg__net_start(&m->net, m->params, o->seed);
     /* Outputs begin as what is left of the present deviation, and get better from there. */
-    memset(m->params + m->net.proj_w, 0, (size_t)o->units * m->targets * sizeof(real));
+    if (!plain)
+        memset(m->params + m->net.proj_w, 0, (size_t)o->units * m->targets * sizeof(real));
     repack(f);
     return STG_OK;
 }
@@ -336,7 +343,7 @@ int32_t stg__fit_net(stg_model *m, const stg_trainer *t, const uint32_t *order, 
     int32_t status = set_up(&f, order, train, err);
     if (status == STG_OK)
         status = run_epochs(&f);
-    if (status == STG_OK)
+    if (status == STG_OK && !m->kind->plain)
         status = stg__fit_smear(&f);
     if (status == STG_E_CANCELLED)
         stg__fail(err, status, "stopped by the callback");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Windows as the trainer keeps them: the columns it needs, on the log scale, under its own numbers of
+ * Windows as the trainer keeps them: the columns it needs, on the scale of the kind, under its own numbers of
  * nodes, which graphs of any topology are mapped to by name. Of edges only sums are kept.
  */
 #include <math.h>
@@ -71,6 +71,22 @@ static int32_t learn_topology(stg_trainer *t, stg__topology *topo)
     return STG_OK;
 }
 
+/* Weights as a session of a plain kind takes them. */
+static void sum_weights(stg_trainer *t, const stg_graph *g)
+{
+    const double *weight = stg_graph_column(g, STG_EDGE, "weight", 6);
+    if (!weight)
+        weight = stg_graph_column(g, STG_EDGE, "calls", 5);
+    for (uint32_t e = 0; e < t->topo->edges; e++) {
+        const double w = weight ? stg__taken(t->kind, weight[e]) : 1;
+        const uint32_t id = t->edge_id[e];
+        if (isnan(w))
+            continue;
+        t->edge_calls[id] += w > 0 ? w : 0;
+        t->edge_windows[id]++;
+    }
+}
+
 static void sum_edges(stg_trainer *t, const stg_graph *g)
 {
     const double *calls = stg_graph_column(g, STG_EDGE, "calls", 5);
@@ -121,8 +137,11 @@ int32_t stg__series_add(stg_trainer *t, const stg_graph *g)
         const char *name = stg__names_get(t->columns, c, &len);
         const double *from = stg_graph_column(g, STG_NODE, name, len);
         for (uint32_t i = 0; from && i < topo->nodes; i++)
-            values[(size_t)c * nodes + t->node_id[i]] = stg__to_log(from[i]);
+            values[(size_t)c * nodes + t->node_id[i]] = stg__taken(t->kind, from[i]);
     }
-    sum_edges(t, g);
+    if (t->kind->plain)
+        sum_weights(t, g);
+    else
+        sum_edges(t, g);
     return STG_OK;
 }

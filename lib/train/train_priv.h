@@ -15,7 +15,7 @@
 typedef struct stg__window {
     uint64_t start_ns;
     uint32_t nodes; /* known when it came; later ones are unknown in it */
-    double *values; /* [columns][nodes] log(1 + x), NaN: not known */
+    double *values; /* [columns][nodes] log(1 + x), or x; NaN: not known */
 } stg__window;
 
 struct stg_trainer {

@@ -44,7 +44,7 @@ static void or_else(uint32_t *value, uint32_t otherwise)
 /* Fills the defaults in. A level follows few windows, a profile more, a net reads twelve. */
 static void fill_defaults(stg_trainer_opts *o, const stg__kind *kind)
 {
-    const uint64_t day = 24u * 3600 * 1000000000u;
+    const uint64_t day = UINT64_C(24) * 3600 * 1000000000u;
     o->day_ns = o->day_ns ? o->day_ns : day;
     o->learning_rate = o->learning_rate > 0 ? o->learning_rate : 0.003;
     o->clip_norm = o->clip_norm > 0 ? o->clip_norm : 5;
@@ -84,8 +84,6 @@ static int32_t trainer_init(stg_trainer *t, const stg_trainer_opts *given, stg_e
     t->kind = stg__kind_named(kind);
     if (!t->kind)
         return stg__fail(err, STG_E_INVALID, "there is no kind of model \"%.40s\"", kind);
-    if (t->kind->plain)
-        return stg__fail(err, STG_E_INVALID, "models of kind \"%s\" are imported", kind);
     t->o = *given;
     fill_defaults(&t->o, t->kind);
     STG_RETURN_IF_ERROR(check_options(&t->o, err));
@@ -167,7 +165,7 @@ int32_t stg_trainer_add(stg_trainer *t, const stg_graph *g)
 /* The last windows are kept for judging, at least one horizon of them. */
 static size_t train_windows(const stg_trainer *t)
 {
-    if (t->kind != &stg__kind_dcrnn)
+    if (!t->kind->net)
         return t->windows;
     size_t valid = (size_t)((double)t->windows * t->o.valid_share);
     if (valid < t->o.horizon)
@@ -190,7 +188,7 @@ int32_t stg_trainer_run(stg_trainer *t, const stg_model **out, stg_error *err)
     int32_t status = stg__fit_model(&m, t, train, &order);
     if (status == STG_OK && m->slots)
         status = stg__fit_profile(m, t, order, train);
-    if (status == STG_OK && t->kind == &stg__kind_dcrnn)
+    if (status == STG_OK && t->kind->net)
         status = stg__fit_net(m, t, order, train, err);
     stg__free(t->ctx, order);
     if (status != STG_OK) {

@@ -61,7 +61,8 @@ static int32_t save(const void *object, stg_bundle *bundle, stg_error *err)
     const stg_trainer *t = (const stg_trainer *)object;
     if (stg__ctx_forked(t->ctx))
         return stg__fail(err, STG_E_FORK, "trainer used in a child process");
-    const stg__number number[] = {{"version", 1}, {"window_ns", t->window_ns}};
+    const stg__number number[] = {
+        {"version", 2}, {"window_ns", t->window_ns}, {"plain", t->kind->plain}};
     STG_RETURN_IF_ERROR(stg__put_numbers(bundle, PREFIX, number, sizeof number / sizeof *number));
     STG_RETURN_IF_ERROR(stg__put_names(bundle, PREFIX, "columns", t->columns));
     STG_RETURN_IF_ERROR(stg__put_names(bundle, PREFIX, "nodes", t->nodes));
@@ -123,28 +124,32 @@ static int32_t get_edges(stg_trainer *t, const stg_bundle *bundle, stg_error *er
     return STG_OK;
 }
 
-/* Values stand on a log scale: nothing is below zero or far above. */
-static bool sensible(const double *x, size_t count)
+/* On a log scale nothing is below zero or far above; plain values have bounds of their own. */
+static bool sensible(const stg__kind *kind, const double *x, size_t count)
 {
+    const double least = kind->plain ? -STG__PLAIN_MOST : 0;
+    const double most = kind->plain ? STG__PLAIN_MOST : 1000;
     for (size_t i = 0; i < count; i++)
-        if (!isnan(x[i]) && !(x[i] >= 0 && x[i] < 1000))
+        if (!isnan(x[i]) && !(x[i] >= least && x[i] <= most))
             return false;
     return true;
 }
 
-static int32_t get_windows(stg_trainer *t, size_t columns, const stg_bundle *bundle, stg_error *err)
+static int32_t get_windows(stg_trainer *t, const stg_trainer *like, const stg_bundle *bundle,
+                           stg_error *err)
 {
     const stg__tensor *heads;
     const stg__tensor *values;
     STG_RETURN_IF_ERROR(stg__get(bundle, PREFIX, "windows", STG__U64, UINT64_MAX, 2, &heads, err));
     STG_RETURN_IF_ERROR(stg__get(bundle, PREFIX, "values", STG__F64, UINT64_MAX, 0, &values, err));
+    const size_t columns = stg__names_count(like->columns);
     const uint64_t *head = (const uint64_t *)heads->data;
     const double *at = (const double *)values->data;
     uint64_t left = values->shape[0];
     for (uint64_t i = 0; i < heads->shape[0]; i++, head += 2) {
         const bool later = i == 0 || (head[0] > head[-2] && head[0] - head[-2] >= t->window_ns);
         const uint64_t need = head[1] <= stg__names_count(t->nodes) ? columns * head[1] : UINT64_MAX;
-        if (!later || need > left || !sensible(at, need))
+        if (!later || need > left || !sensible(like->kind, at, need))
             return stg__fail(err, STG_E_FORMAT, PREFIX "windows: window %llu cannot be",
                              (unsigned long long)i);
         STG_RETURN_IF_ERROR(stg__series_append(t, columns, head[0], (uint32_t)head[1], at));
@@ -157,12 +162,16 @@ static int32_t get_windows(stg_trainer *t, size_t columns, const stg_bundle *bun
 static int32_t fill(stg_trainer *t, const stg_trainer *like, const stg_bundle *bundle,
                     stg_error *err)
 {
+    uint64_t plain;
+    STG_RETURN_IF_ERROR(stg__get_number(bundle, PREFIX, "plain", 1, &plain, err));
+    if (plain != like->kind->plain)
+        return stg__fail(err, STG_E_MISMATCH, "the trainer was saved with a kind of another scale");
     STG_RETURN_IF_ERROR(
         stg__get_number(bundle, PREFIX, "window_ns", UINT64_MAX, &t->window_ns, err));
     STG_RETURN_IF_ERROR(stg__get_names(bundle, PREFIX, "nodes", t->nodes, err));
     STG_RETURN_IF_ERROR(stg__get_names(bundle, PREFIX, "routes", t->routes, err));
     STG_RETURN_IF_ERROR(get_edges(t, bundle, err));
-    STG_RETURN_IF_ERROR(get_windows(t, stg__names_count(like->columns), bundle, err));
+    STG_RETURN_IF_ERROR(get_windows(t, like, bundle, err));
     return t->windows == 0 || t->window_ns
                ? STG_OK
                : stg__fail(err, STG_E_FORMAT, PREFIX "window_ns is 0");
@@ -209,4 +218,4 @@ static void destroy(void *twin)
     stg_trainer_destroy((stg_trainer *)twin);
 }
 
-const stg__state_type stg__trainer_state = {PREFIX, 1, save, load, swap, destroy, {NULL}};
+const stg__state_type stg__trainer_state = {PREFIX, 2, save, load, swap, destroy, {NULL}};

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`stgraph import` and `stgraph eval forecast`: metrics against an own computation on a net whose
+"""`stgraph import`, `train` and `eval forecast`: metrics against an own computation on a net whose
 forecasts are known in closed form; what is refused; and, where ../shared is there, the published
 checkpoints on a real week of METR-LA, which have to give the errors of the code they come from.
 
@@ -217,6 +217,62 @@ def graphs_of_all_forms():
     return None
 
 
+def flowing_rows(count, dice):
+    """Four nodes; what one has next is what the two before it had, and chance."""
+    x, rows = [dice.gauss(0, 1) for _ in range(4)], []
+    for _ in range(count):
+        x = [0.6 * x[i - 1] + 0.3 * x[i - 2] + dice.gauss(0, 0.25) for i in range(4)]
+        rows.append([round(50 + 10 * v, 4) for v in x])
+    return rows
+
+
+def training():
+    """Better than persistence and than a net without the graph; the test part is not looked at; threads
+    change no byte."""
+    rows = flowing_rows(360, random.Random(3))
+    header, split = "a,b,c,d\n", ("--split", "0.6,0.2,0.2")
+    small = ("--history", 4, "--horizon", 2, "--layers", 1, "--units", 8, "--rate", 0.01, "--epochs", 12,
+             "--batch", 8, "--hops", 1)
+
+    def text(rows):
+        return header + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    with Files() as f:
+        series = f.file("s.csv", text(rows))
+        graph = f.file("g.csv", "src,dst,w\na,b,2\nb,c,2\nc,d,2\nd,a,2\na,c,1\nb,d,1\nc,a,1\nd,b,1\n")
+        base = ("--series", series, "--graph", graph, *split)
+        said = run("train", *base, "--out", f.path / "m", *small)
+        assert said.stdout == "" and "trained in" in said.stderr, said
+        run("train", "--series", series, *split, "--out", f.path / "alone", *small)
+        found = lines("--model", f.path / "m", *base)
+        alone = lines("--model", f.path / "alone", "--series", series, *split)
+        for horizon, share in ((1, 0.8), (2, 0.92)):
+            assert found[horizon, "mae"] < share * alone[horizon, "mae"], (found, alone)
+            assert found[horizon, "mae"] < 0.8 * found[horizon, "persistence_mae"], found
+        model = (f.path / "m").read_bytes()
+        windows = len(rows) - 4 - 2 + 1
+        first = windows - round(0.2 * windows) + 4  # row of the first label that is judged
+        for at, same in ((first, True), (150, False)):
+            other = [list(row) for row in rows]
+            for row in other[at:]:
+                row[:] = [-3, 1e9, 0, 7]
+            f.file("s.csv", text(other))
+            run("train", *base, "--out", f.path / "again", *small, "--threads", 2)
+            assert ((f.path / "again").read_bytes() == model) == same, at
+        f.file("s.csv", text(rows))
+        run("train", *base, "--out", f.path / "again", *small, "--seed", 1)
+        assert (f.path / "again").read_bytes() != model
+        for words, code, more in (("leave none to train on", 1, ("--split", "0,0,1")),
+                                  ("leave none to train on", 1, ("--split", "1,0,0")),
+                                  ("leave none", 1, ("--history", 300, "--horizon", 300)),
+                                  ("--units: '0'", 2, ("--units", 0)), ("--rate", 2, ("--rate", "nan")),
+                                  ("is not the name", 2, ("--column", "a,b")),
+                                  ("does not belong", 2, ("more",))):
+            r = run("train", *base, "--out", f.path / "none", *small, *more, code=code)
+            assert words in r.stderr, (words, r)
+        assert not (f.path / "none").exists()
+    return None
+
+
 def published_checkpoints():
     """All of the week's 222 windows that start at every ninth row."""
     folder, traffic = SHARED / "golden" / "dcrnn" / "ckpt", SHARED / "data" / "traffic"
@@ -236,7 +292,7 @@ def published_checkpoints():
     return None
 
 
-TESTS = [closed_form, splits, refused, graphs_of_all_forms, published_checkpoints]
+TESTS = [closed_form, splits, refused, graphs_of_all_forms, training, published_checkpoints]
 
 
 def main():
