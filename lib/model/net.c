@@ -41,19 +41,21 @@ static void place_cell(stg__net *net, stg__cell *c, uint32_t inputs)
     c->back_cand = take(&net->back_size, stg__packed_size(u, h_rows));
 }
 
-/* The chain of each walk: T1 = S x, Tk = 2 S Tk-1 - Tk-2, with T0 the input or, when it is carried
- * over, the last but one of the walk before. */
+/* The chain of each walk: T1 = S T0, and after it Tk = 2 S Tk-1 - Tk-2, or - T0, or Tk = S Tk-1. T0 is
+ * the input or, when it is carried over, the last but one of the walk before. */
 static void place_steps(stg__net *net)
 {
+    const uint32_t recursion = net->shape.recursion;
     uint32_t before = 0;
     uint32_t m = 1;
     for (uint32_t w = 0; w < net->shape.walks; w++) {
-        if (net->shape.recursion == STG__RESTART)
+        if (recursion != STG__CARRY)
             before = 0;
         uint32_t last = before;
         for (uint32_t k = 0; k < net->shape.hops; k++, m++) {
-            net->step[m] = (stg__step){w, last, k == 0 ? UINT32_MAX : before};
-            if (k > 0)
+            const bool alone = k == 0 || recursion == STG__POWER;
+            net->step[m] = (stg__step){w, last, alone ? UINT32_MAX : before};
+            if (k > 0 && recursion != STG__PYGT)
                 before = last;
             last = m;
         }
@@ -74,7 +76,7 @@ static bool within(const stg__shape *s)
         {s->units, 1, STG__MAX_UNITS},
         {s->hops, 0, STG__MAX_HOPS},
         {s->walks, 1, 2},
-        {s->recursion, STG__RESTART, STG__CARRY},
+        {s->recursion, STG__RESTART, STG__POWER},
         {s->history, 1, STG__MAX_WINDOWS},
         {s->horizon, 0, STG__MAX_WINDOWS},
     };

@@ -43,9 +43,16 @@
 
 enum { STG__ENCODER, STG__DECODER };
 
-/* How the second walk starts: from the input (exact), or from where the first walk's chain ended, as
- * the published codes have it. */
-enum { STG__RESTART, STG__CARRY };
+/*
+ * The copies of a walk S: T1 = S T0, then one of
+ *   restart  Tk = 2 S Tk-1 - Tk-2, T0 = X: Chebyshev's polynomials of each walk;
+ *   carry    the same, but the second walk's T0 is the last but one of the first walk's chain, as
+ *            DCRNN's published codes have it, which do not go back to X;
+ *   pygt     Tk = 2 S Tk-1 - X, T0 = X: PyTorch Geometric Temporal, whose X never moves on;
+ *   power    Tk = S Tk-1, T0 = X: the powers of Li et al. 2017, equation 2.
+ * With one walk, carry is restart; with one hop all four are the same.
+ */
+enum { STG__RESTART, STG__CARRY, STG__PYGT, STG__POWER };
 
 typedef struct stg__shape {
     uint32_t inputs;  /* of the encoder, features of a node */
@@ -77,11 +84,11 @@ typedef struct stg__cell {
     size_t back_cand; /* [units][M units] */
 } stg__cell;
 
-/* One diffusion step: copy = (first of a chain ? 1 : 2) S from - (first ? 0 : 1) minus. */
+/* One diffusion step: copy = S from, or 2 S from - minus. */
 typedef struct stg__step {
     uint32_t walk;
     uint32_t from;
-    uint32_t minus; /* UINT32_MAX: first of a chain */
+    uint32_t minus; /* UINT32_MAX: nothing, and the factor is 1 */
 } stg__step;
 
 typedef struct stg__net {

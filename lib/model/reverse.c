@@ -69,7 +69,7 @@ void stg__back_fold(const stg__back *back, real *copies, uint32_t width)
     const size_t ld = (size_t)net->copies * width;
     for (uint32_t m = net->copies - 1; m > 0; m--) {
         const stg__step *s = &net->step[m];
-        const bool first = s->minus == UINT32_MAX;
+        const bool alone = s->minus == UINT32_MAX;
         real *from = copies + (size_t)s->from * width;
         const real *d = copies + (size_t)m * width;
         const stg__hop hop = {
@@ -79,11 +79,11 @@ void stg__back_fold(const stg__back *back, real *copies, uint32_t width)
             .y = from,
             .ld = ld,
             .width = width,
-            .alpha = first ? 1 : 2,
+            .alpha = alone ? 1 : 2,
             .beta = 1,
         };
         run->kernels->hop(&hop);
-        for (uint32_t i = 0; !first && i < run->nodes; i++) {
+        for (uint32_t i = 0; !alone && i < run->nodes; i++) {
             real *minus = copies + (size_t)s->minus * width + i * ld;
             for (uint32_t j = 0; j < width; j++)
                 minus[j] -= d[i * ld + j];

@@ -98,16 +98,16 @@ void stg__run_diffuse(const stg__run *run, real *copies, uint32_t width)
     const stg__net *net = run->net;
     for (uint32_t m = 1; m < net->copies; m++) {
         const stg__step *s = &net->step[m];
-        const bool first = s->minus == UINT32_MAX;
+        const bool alone = s->minus == UINT32_MAX;
         const stg__hop hop = {
             .matrix = &run->supports->walk[s->walk],
             .x = copies + (size_t)s->from * width,
-            .z = first ? NULL : copies + (size_t)s->minus * width,
+            .z = alone ? NULL : copies + (size_t)s->minus * width,
             .y = copies + (size_t)m * width,
             .ld = (size_t)net->copies * width,
             .width = width,
-            .alpha = first ? 1 : 2,
-            .beta = first ? 0 : -1,
+            .alpha = alone ? 1 : 2,
+            .beta = alone ? 0 : -1,
         };
         run->kernels->hop(&hop);
     }

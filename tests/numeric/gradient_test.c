@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reverse pass against central differences in double, for every block of parameters and hops 0
- * to 2; the float build against the double build, for every instruction set; kernels against CBLAS.
+ * The reverse pass against central differences in double, for every block of parameters, hops 0
+ * to 3 and all recursions; the float build against the double build, for every instruction set;
+ * kernels against CBLAS.
  */
 #include <cblas.h>
 #include <math.h>
@@ -132,6 +133,10 @@ START_TEST(central_differences)
         check_gradient(hops, 2, STG__RESTART);
     check_gradient(3, 2, STG__CARRY);
     check_gradient(2, 1, STG__RESTART);
+    for (uint32_t walks = 1; walks <= 2; walks++) {
+        check_gradient(3, walks, STG__PYGT);
+        check_gradient(3, walks, STG__POWER);
+    }
 }
 END_TEST
 
