@@ -8,64 +8,13 @@
 #include <math.h>
 #include <unistd.h>
 
+#define OUTPUT_TOLERANCE 1e-5
+#define GRADIENT_TOLERANCE 1e-4
+
 #include "adam.h"
-#include "net.h"
-#include "test.h"
+#include "golden.h"
 
 #define FOLDER SHARED_DATA "/golden/dcrnn/"
-#define OUTPUT_TOLERANCE 1e-5
-#define GRADIENT_TOLERANCE 1e-4 /* of the largest number of a block */
-
-__attribute__((format(printf, 2, 3)))
-static const stg__tensor *tensor(const stg_bundle *b, const char *format, ...)
-{
-    char name[256];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(name, sizeof name, format, args);
-    va_end(args);
-    const stg__tensor *t = stg__bundle_find(b, name);
-    ck_assert_msg(t != NULL, "%s is missing", name);
-    return t;
-}
-
-static double number(const stg__tensor *t, size_t i)
-{
-    return t->dtype == STG__F64 ? ((const double *)t->data)[i] : ((const float *)t->data)[i];
-}
-
-static size_t count_of(const stg__tensor *t)
-{
-    return t->bytes / (t->dtype == STG__F64 ? 8 : 4);
-}
-
-/* Largest difference, and largest number, of a golden tensor and ours. */
-static double difference(const stg__tensor *t, const real *ours, double *largest)
-{
-    double worst = 0;
-    *largest = 0;
-    for (size_t i = 0; i < count_of(t); i++) {
-        worst = fmax(worst, fabs(number(t, i) - (double)ours[i]));
-        *largest = fmax(*largest, fabs(number(t, i)));
-        ck_assert(isfinite((double)ours[i]));
-    }
-    return worst;
-}
-
-static void same_output(const stg__tensor *t, const real *ours)
-{
-    double largest;
-    const double worst = difference(t, ours, &largest);
-    ck_assert_msg(worst <= OUTPUT_TOLERANCE, "%s: off by %g", t->name, worst);
-}
-
-static void same_gradient(const stg__tensor *t, const real *ours)
-{
-    double largest;
-    const double worst = difference(t, ours, &largest);
-    ck_assert_msg(worst <= GRADIENT_TOLERANCE * largest, "%s: off by %g of %g", t->name, worst,
-                  largest);
-}
 
 /* What the golden files call a filter and an order. */
 static stg__filter filter_named(const char *name, const char *mode)
@@ -75,105 +24,6 @@ static stg__filter filter_named(const char *name, const char *mode)
         return (stg__filter){STG__LAPLACIAN, order};
     return (stg__filter){strcmp(name, "random_walk") ? STG__DUAL_RANDOM_WALK : STG__RANDOM_WALK,
                          order};
-}
-
-static void load_supports(stg__supports *s, stg_ctx *ctx, const stg_bundle *b, uint32_t nodes,
-                          stg__filter filter)
-{
-    static stg__arc arc[2048];
-    const stg__tensor *adj = tensor(b, "adj");
-    uint32_t arcs = 0;
-    for (uint32_t i = 0; i < nodes; i++)
-        for (uint32_t j = 0; j < nodes; j++)
-            if (number(adj, i * nodes + j) > 0) {
-                ck_assert_uint_lt(arcs, 2048);
-                arc[arcs++] = (stg__arc){i, j, number(adj, i * nodes + j)};
-            }
-    ck_assert_int_eq(stg__supports_build(s, ctx, nodes, filter, arc, arcs), STG_OK);
-}
-
-/* A weight of the published layout, row f M + m, to ours or back. */
-static void weight_rows(const stg__net *net, uint32_t inputs, uint32_t cols, const stg__tensor *from,
-                        real *ours, real *theirs)
-{
-    const uint32_t u = net->shape.units;
-    for (uint32_t f = 0; f < inputs + u; f++)
-        for (uint32_t m = 0; m < net->copies; m++) {
-            const size_t row = f < inputs ? (size_t)m * inputs + f
-                                          : (size_t)net->copies * inputs + (size_t)m * u + (f - inputs);
-            const size_t there = ((size_t)f * net->copies + m) * cols;
-            for (uint32_t c = 0; c < cols; c++) {
-                if (from)
-                    ours[row * cols + c] = (real)number(from, there + c);
-                else
-                    theirs[there + c] = ours[row * cols + c];
-            }
-        }
-}
-
-/* All blocks of a part's layer, by the published names; do is called with our place of each. */
-typedef struct visit {
-    const stg_bundle *b;
-    const stg__net *net;
-    real *params;
-    bool load;                               /* else compare */
-    void (*same)(const stg__tensor *, const real *);
-} visit;
-
-static void visit_block(const visit *v, const char *prefix, const char *tail, size_t at,
-                        uint32_t inputs, uint32_t rows, uint32_t cols)
-{
-    static real scratch[4096];
-    const stg__tensor *t = rows ? tensor(v->b, "%sgconv_weight_(%u, %u)%s", prefix, rows, cols, tail)
-                                : tensor(v->b, "%sgconv_biases_%u%s", prefix, cols, tail);
-    ck_assert_uint_le(count_of(t), 4096);
-    if (rows == 0 && v->load)
-        for (uint32_t c = 0; c < cols; c++)
-            v->params[at + c] = (real)number(t, c);
-    else if (rows == 0)
-        v->same(t, v->params + at);
-    else if (v->load)
-        weight_rows(v->net, inputs, cols, t, v->params + at, NULL);
-    else {
-        weight_rows(v->net, inputs, cols, NULL, v->params + at, scratch);
-        v->same(t, scratch);
-    }
-}
-
-static void visit_cell(const visit *v, const char *prefix, const stg__cell *c)
-{
-    const uint32_t u = v->net->shape.units;
-    const uint32_t rows = v->net->copies * (c->inputs + u);
-    visit_block(v, prefix, "", c->gate_w, c->inputs, rows, 2 * u);
-    visit_block(v, prefix, "", c->gate_b, 0, 0, 2 * u);
-    visit_block(v, prefix, "", c->cand_w, c->inputs, rows, u);
-    visit_block(v, prefix, "", c->cand_b, 0, 0, u);
-}
-
-static void visit_net(const visit *v, const char *prefix)
-{
-    char name[128];
-    static const char *const part[] = {"encoder", "decoder"};
-    for (uint32_t i = 0; i < 2 * v->net->shape.layers; i++) {
-        snprintf(name, sizeof name, "%s%s_model.dcgru_layers.%u.", prefix, part[i % 2], i / 2);
-        visit_cell(v, name, &v->net->cell[i % 2][i / 2]);
-    }
-    for (int bias = 0; bias < 2; bias++) {
-        const stg__tensor *t = tensor(v->b, "%sdecoder_model.projection_layer.%s", prefix,
-                                      bias ? "bias" : "weight");
-        real *at = v->params + (bias ? v->net->proj_b : v->net->proj_w);
-        for (size_t j = 0; v->load && j < count_of(t); j++)
-            at[j] = (real)number(t, j);
-        if (!v->load)
-            v->same(t, at);
-    }
-}
-
-static real *reals(size_t count)
-{
-    real *x = (real *)calloc(count + 64, sizeof *x);
-    ck_assert_ptr_nonnull(x);
-    return x;
 }
 
 /* --- cells --------------------------------------------------------------------------------------- */
@@ -191,7 +41,7 @@ static void check_cell(stg_ctx *ctx, const stg_bundle *b, const char *filter, ui
     const stg__shape shape = {.inputs = I, .targets = 1, .layers = 1, .units = U, .hops = hops,
                               .walks = stg__filter_walks(filter_named(filter, mode).kind),
                               .recursion = STG__CARRY, .history = 1};
-    load_supports(&supports, ctx, b, N, filter_named(filter, mode));
+    load_supports(&supports, ctx, tensor(b, "adj"), N, filter_named(filter, mode));
     ck_assert(stg__net_init(&net, &shape));
     ck_assert_int_eq(stg__run_create(&run, ctx, &net, N, true), STG_OK);
     ck_assert_int_eq(stg__back_create(&back, ctx, &run), STG_OK);
@@ -290,7 +140,7 @@ static void open_sequence(sequence *q, stg_ctx *ctx, const char *path, uint32_t 
                               .walks = stg__filter_walks(filter.kind), .recursion = STG__CARRY,
                               .history = T, .horizon = H};
     ck_assert_int_eq(stg_bundle_open(&q->b, ctx, path, NULL), STG_OK);
-    load_supports(&q->supports, ctx, q->b, N, filter);
+    load_supports(&q->supports, ctx, tensor(q->b, "adj"), N, filter);
     ck_assert(stg__net_init(&q->net, &shape));
     ck_assert_int_eq(stg__run_create(&q->run, ctx, &q->net, N, true), STG_OK);
     ck_assert_int_eq(stg__back_create(&q->back, ctx, &q->run), STG_OK);
@@ -433,24 +283,6 @@ END_TEST
 
 /* --- supports ----------------------------------------------------------------------------------- */
 
-/* Matrix by matrix, the places without a number too. */
-static void same_matrix(const stg__tensor *t, const stg__csr *matrix, const stg__csr *transposed)
-{
-    const size_t n = matrix->rows;
-    real *dense = reals(n * n);
-    real *back = reals(n * n);
-    for (uint32_t i = 0; i < n; i++) {
-        for (uint32_t k = matrix->ptr[i]; k < matrix->ptr[i + 1]; k++)
-            dense[i * n + matrix->col[k]] = matrix->val[k];
-        for (uint32_t k = transposed->ptr[i]; k < transposed->ptr[i + 1]; k++)
-            back[transposed->col[k] * n + i] = transposed->val[k];
-    }
-    same_output(t, dense);
-    same_output(t, back);
-    free(dense);
-    free(back);
-}
-
 static void check_supports(stg_ctx *ctx, const char *path, uint32_t nodes)
 {
     static const struct {
@@ -467,7 +299,7 @@ static void check_supports(stg_ctx *ctx, const char *path, uint32_t nodes)
     ck_assert_int_eq(stg_bundle_open(&b, ctx, path, NULL), STG_OK);
     for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
         stg__supports s;
-        load_supports(&s, ctx, b, nodes, form[i].filter);
+        load_supports(&s, ctx, tensor(b, "adj"), nodes, form[i].filter);
         ck_assert_uint_eq(s.walks, stg__filter_walks(form[i].filter.kind));
         for (uint32_t w = 0; w < s.walks; w++)
             same_matrix(tensor(b, "%s", form[i].name[w]), &s.walk[w], &s.transposed[w]);
