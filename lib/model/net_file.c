@@ -111,7 +111,8 @@ const char *stg__net_word(const stg__word *words, uint32_t value)
     return words->text;
 }
 
-static const stg__word recursions[] = {{"restart", STG__RESTART}, {"carry", STG__CARRY}, {NULL, 0}};
+static const stg__word recursions[] = {{"restart", STG__RESTART}, {"carry", STG__CARRY},
+                                       {"pygt", STG__PYGT},       {"power", STG__POWER}, {NULL, 0}};
 
 int32_t stg__net_read_shape(const stg_model *m, const stg_bundle *b, stg__shape *s, stg_error *err)
 {

@@ -109,7 +109,9 @@ typedef struct visit {
     void (*same)(const stg__tensor *, const real *);
 } visit;
 
-enum { MOST_OF_BLOCK = 4096 };
+#ifndef MOST_OF_BLOCK
+#define MOST_OF_BLOCK 4096
+#endif
 
 static inline void visit_weight(const visit *v, const char *prefix, size_t at, uint32_t inputs,
                                 uint32_t cols)
