@@ -41,8 +41,8 @@ static void place_cell(stg__net *net, stg__cell *c, uint32_t inputs)
     c->back_cand = take(&net->back_size, stg__packed_size(u, h_rows));
 }
 
-/* The chain of each walk: T1 = S T0, and after it Tk = 2 S Tk-1 - Tk-2, or - T0, or Tk = S Tk-1. T0 is
- * the input or, when it is carried over, the last but one of the walk before. */
+/* The chain of each walk: T1 = S T0, and after it Tk = 2 S Tk-1 - Tk-2, or - T0, or Tk = S Tk-1. T0
+ * is the input or, when it is carried over, the last but one of the walk before. */
 static void place_steps(stg__net *net)
 {
     const uint32_t recursion = net->shape.recursion;
