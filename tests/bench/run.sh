@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs one benchmark and prints JSON lines {"name","value","unit","peer","ratio"}; ratio is how many
-# times faster than the peer. Builds what it needs in build-bench/ (release).
+# times faster than the peer. Those of "forecast" have keys of their own (forecast_bench.c). Builds what it needs in build-bench/ (release).
 # Usage: tests/bench/run.sh NAME [--quick]
 set -eu
 cd "$(dirname "$0")/../.."
 
 usage() {
-    echo "usage: tests/bench/run.sh NAME [--quick]; names: ingest push step" >&2
+    echo "usage: tests/bench/run.sh NAME [--quick]; names: forecast ingest push step" >&2
     exit 2
 }
 name=${1:-}
@@ -25,6 +25,12 @@ build() {
 }
 
 case $name in
+forecast)
+    build forecast_bench
+    edges=../shared/data/traffic/metr_la_edges.csv
+    [ -e "$edges" ] || edges=
+    STG_METR_LA=$edges build-bench/tests/bench/forecast_bench "${quick[@]}"
+    ;;
 ingest)
     build ingest_bench
     peer=()
