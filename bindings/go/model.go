@@ -255,6 +255,8 @@ type TrainerOptions struct {
 	DayNs, Seed                                                                         uint64
 	LearningRate, ClipNorm, ValidShare                                                  float64
 	History, Horizon, Layers, Units, Hops, Epochs, Patience, Batch, Threads, Curriculum uint32
+	Loss, Optimizer, Schedule, Milestones                                               string
+	HuberDelta, Epsilon, Beta1, Beta2, WeightDecay, RateFactor, RateFloor               float64
 }
 
 // Trainer learns a model from graphs added in the order of time.
@@ -310,6 +312,10 @@ func NewTrainer(o TrainerOptions) (*Trainer, error) {
 		horizon: C.uint32_t(o.Horizon), layers: C.uint32_t(o.Layers), units: C.uint32_t(o.Units),
 		hops: C.uint32_t(o.Hops), epochs: C.uint32_t(o.Epochs), patience: C.uint32_t(o.Patience),
 		batch: C.uint32_t(o.Batch), threads: C.uint32_t(o.Threads), curriculum: C.uint32_t(o.Curriculum),
+		loss: text(o.Loss, &texts), optimizer: text(o.Optimizer, &texts), schedule: text(o.Schedule, &texts),
+		milestones: text(o.Milestones, &texts), huber_delta: C.double(o.HuberDelta), epsilon: C.double(o.Epsilon),
+		beta1: C.double(o.Beta1), beta2: C.double(o.Beta2), weight_decay: C.double(o.WeightDecay),
+		rate_factor: C.double(o.RateFactor), rate_floor: C.double(o.RateFloor),
 	}
 	var progress cgo.Handle
 	var call *progressCall

@@ -34,8 +34,16 @@ static const char help[] =
     "      --layers L         recurrent layers (default 2)\n"
     "      --epochs E         passes over the data at most (default 40)\n"
     "      --patience E       passes without a better validation loss that end it (default 10)\n"
-    "      --batch N          windows in a step (default 16)\n"
+    "      --batch N          windows in a step (default 16; more than there are: a step an epoch)\n"
     "      --rate X           learning rate at first (default 0.003)\n"
+    "      --loss NAME        mae, mse or huber, on z-scores (default mae); --delta X: where Huber's\n"
+    "                         becomes a straight line (default 1)\n"
+    "      --optimizer NAME   adamw or adam (default adamw); --epsilon X, --beta1 X, --beta2 X (default\n"
+    "                         1e-8, 0.9, 0.999), --decay X: of the weights (default 0.1, adam 0)\n"
+    "      --schedule NAME    of the rate: plateau, constant, steps or cosine (default plateau);\n"
+    "                         --steps E,E,...: epochs of steps; --factor X of plateau (default 0.5) and\n"
+    "                         steps (default 0.1); --floor X: least rate (default 0)\n"
+    "      --clip X           largest norm of a gradient (default 5)\n"
     "      --curriculum K     of scheduled sampling, in steps (default 200; 0: labels are never fed)\n"
     "      --seed N           of weights and order (default 0)\n"
     "      --threads N        threads while training (default 1)\n"
@@ -58,13 +66,14 @@ typedef struct task {
 /* --- options ------------------------------------------------------------------------------------ */
 
 enum { OPT_SERIES = 256, OPT_GRAPH, OPT_OUT, OPT_COLUMN, OPT_SPLIT, OPT_NULL, OPT_WINDOW, OPT_DAY,
-       OPT_CURRICULUM, OPT_HOPS, OPT_RATE, OPT_SEED, OPT_HELP, OPT_COUNT };
+       OPT_CURRICULUM, OPT_HOPS, OPT_DECAY, OPT_SEED, OPT_HELP, OPT_COUNT, OPT_REAL = OPT_COUNT + 64,
+       OPT_WORD = OPT_REAL + 64 };
 
-/* Whole numbers: OPT_COUNT + place here. */
+/* Whole numbers: OPT_COUNT + place here. Where: in the trainer's options. */
 static const struct {
     const char *name;
     double most;
-    size_t at; /* in the trainer's options */
+    size_t at;
 } counts[] = {
     {"history", 1024, offsetof(stg_trainer_opts, history)},
     {"horizon", 1024, offsetof(stg_trainer_opts, horizon)},
@@ -72,8 +81,36 @@ static const struct {
     {"layers", 8, offsetof(stg_trainer_opts, layers)},
     {"epochs", 100000, offsetof(stg_trainer_opts, epochs)},
     {"patience", 100000, offsetof(stg_trainer_opts, patience)},
-    {"batch", 4096, offsetof(stg_trainer_opts, batch)},
+    {"batch", 1048576, offsetof(stg_trainer_opts, batch)},
     {"threads", 64, offsetof(stg_trainer_opts, threads)},
+};
+
+/* Other numbers: OPT_REAL + place here. */
+static const struct {
+    const char *name;
+    double least;
+    double most;
+    size_t at;
+} reals[] = {
+    {"rate", 1e-9, 10, offsetof(stg_trainer_opts, learning_rate)},
+    {"clip", 1e-9, 1e9, offsetof(stg_trainer_opts, clip_norm)},
+    {"delta", 1e-6, 1e6, offsetof(stg_trainer_opts, huber_delta)},
+    {"epsilon", 1e-12, 1, offsetof(stg_trainer_opts, epsilon)},
+    {"beta1", 1e-9, 0.9999999, offsetof(stg_trainer_opts, beta1)},
+    {"beta2", 1e-9, 0.9999999, offsetof(stg_trainer_opts, beta2)},
+    {"factor", 1e-6, 1, offsetof(stg_trainer_opts, rate_factor)},
+    {"floor", 0, 10, offsetof(stg_trainer_opts, rate_floor)},
+};
+
+/* Words, which the trainer checks: OPT_WORD + place here. */
+static const struct {
+    const char *name;
+    size_t at;
+} words[] = {
+    {"loss", offsetof(stg_trainer_opts, loss)},
+    {"optimizer", offsetof(stg_trainer_opts, optimizer)},
+    {"schedule", offsetof(stg_trainer_opts, schedule)},
+    {"steps", offsetof(stg_trainer_opts, milestones)},
 };
 
 static const struct option options[] = {
@@ -87,7 +124,7 @@ static const struct option options[] = {
     {"day", required_argument, NULL, OPT_DAY},
     {"curriculum", required_argument, NULL, OPT_CURRICULUM},
     {"hops", required_argument, NULL, OPT_HOPS},
-    {"rate", required_argument, NULL, OPT_RATE},
+    {"decay", required_argument, NULL, OPT_DECAY},
     {"seed", required_argument, NULL, OPT_SEED},
     {"history", required_argument, NULL, OPT_COUNT},
     {"horizon", required_argument, NULL, OPT_COUNT + 1},
@@ -97,6 +134,18 @@ static const struct option options[] = {
     {"patience", required_argument, NULL, OPT_COUNT + 5},
     {"batch", required_argument, NULL, OPT_COUNT + 6},
     {"threads", required_argument, NULL, OPT_COUNT + 7},
+    {"rate", required_argument, NULL, OPT_REAL},
+    {"clip", required_argument, NULL, OPT_REAL + 1},
+    {"delta", required_argument, NULL, OPT_REAL + 2},
+    {"epsilon", required_argument, NULL, OPT_REAL + 3},
+    {"beta1", required_argument, NULL, OPT_REAL + 4},
+    {"beta2", required_argument, NULL, OPT_REAL + 5},
+    {"factor", required_argument, NULL, OPT_REAL + 6},
+    {"floor", required_argument, NULL, OPT_REAL + 7},
+    {"loss", required_argument, NULL, OPT_WORD},
+    {"optimizer", required_argument, NULL, OPT_WORD + 1},
+    {"schedule", required_argument, NULL, OPT_WORD + 2},
+    {"steps", required_argument, NULL, OPT_WORD + 3},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -110,6 +159,17 @@ static bool take_count(task *t, int place, const char *text)
         return false;
     const uint32_t count = (uint32_t)v;
     memcpy((char *)&t->opts + counts[place].at, &count, sizeof count);
+    return true;
+}
+
+static bool take_real(task *t, int place, const char *text)
+{
+    char what[32];
+    double v;
+    snprintf(what, sizeof what, "--%s", reals[place].name);
+    if (!cli_number(text, what, reals[place].least, reals[place].most, &v))
+        return false;
+    memcpy((char *)&t->opts + reals[place].at, &v, sizeof v);
     return true;
 }
 
@@ -134,8 +194,11 @@ static bool take_number(task *t, int option, const char *text)
             return false;
         t->opts.hops = v >= 1 ? (uint32_t)v : STG_NO_HOPS;
         return true;
-    case OPT_RATE:
-        return cli_number(text, "--rate", 1e-9, 10, &t->opts.learning_rate);
+    case OPT_DECAY:
+        if (!cli_number(text, "--decay", 0, 1e3, &v))
+            return false;
+        t->opts.weight_decay = v > 0 ? v : -1;
+        return true;
     default:
         if (!cli_number(text, "--seed", 0, 0x1p53, &v))
             return false;
@@ -164,9 +227,15 @@ static bool take(task *t, int option)
     case OPT_NULL:
         return cli_number(optarg, "--null", -1e300, 1e300, &t->null);
     default:
-        return option >= OPT_COUNT ? take_count(t, option - OPT_COUNT, optarg)
-                                   : take_number(t, option, optarg);
+        break;
     }
+    if (option >= OPT_WORD) {
+        memcpy((char *)&t->opts + words[option - OPT_WORD].at, &optarg, sizeof optarg);
+        return true;
+    }
+    return option >= OPT_REAL    ? take_real(t, option - OPT_REAL, optarg)
+           : option >= OPT_COUNT ? take_count(t, option - OPT_COUNT, optarg)
+                                 : take_number(t, option, optarg);
 }
 
 static int parse(task *t, int argc, char **argv)

@@ -60,7 +60,7 @@ typedef struct stg_trainer_opts {
     void *progress_user;    /**< handed to progress */
     uint64_t day_ns;        /**< length of the day; 0: 24 h */
     uint64_t seed;          /**< of weights, order and sampling; same seed and build: same bits */
-    double learning_rate;   /**< Adam's; 0: 0.003; halved when the validation loss stands */
+    double learning_rate;   /**< Adam's, at first; 0: 0.003 */
     double clip_norm;       /**< largest norm of a gradient; 0: 5 */
     double valid_share;     /**< share of the windows, the last ones, that stop training; 0: 0.2 */
     uint32_t history;       /**< windows looked back; 0: 12; "persistence": mean of so many, 0: 3;
@@ -71,11 +71,29 @@ typedef struct stg_trainer_opts {
     uint32_t hops;          /**< diffusion steps K; 0: 2; STG_NO_HOPS: no graph */
     uint32_t epochs;        /**< at most; 0: 40 */
     uint32_t patience;      /**< epochs without a better validation loss; 0: 10 */
-    uint32_t batch;         /**< windows in a step of the optimiser; 0: 16 */
+    uint32_t batch;         /**< windows in a step of the optimiser, at most 1048576; as many as there
+                                 are or more: one step an epoch; 0: 16 */
     uint32_t threads;       /**< threads while running, the caller's included, at most 8 of use;
                                  the bits of the model do not depend on it; 0: 1 */
     uint32_t curriculum;    /**< k of the inverse sigmoid of scheduled sampling, in batches; 0: 200;
                                  UINT32_MAX: labels are never fed to the decoder */
+    const char *loss;       /**< over the known labels, on the net's own scale: "mae" (NULL), "mse",
+                                 "huber" (Huber 1964) */
+    const char *optimizer;  /**< "adamw" (NULL; weights decay apart from the gradient: Loshchilov & Hutter
+                                 2019, arXiv:1711.05101), "adam" (Kingma & Ba 2015, arXiv:1412.6980;
+                                 decay is added to the clipped gradient) */
+    const char *schedule;   /**< of the learning rate: "plateau" (NULL; times rate_factor after every third
+                                 epoch without a better validation loss), "constant", "steps" (times
+                                 rate_factor from each milestone on), "cosine" (to rate_floor over all
+                                 epochs: Loshchilov & Hutter 2017, arXiv:1608.03983, equation 5) */
+    const char *milestones; /**< of "steps": at most 16 epochs in their order, "20,30,40" */
+    double huber_delta;     /**< error from which on Huber's loss is a straight line; 0: 1 */
+    double epsilon;         /**< Adam's, added to the root of the corrected second moment; 0: 1e-8 */
+    double beta1;           /**< Adam's; 0: 0.9 */
+    double beta2;           /**< Adam's; 0: 0.999 */
+    double weight_decay;    /**< 0: 0.1 for "adamw", none for "adam"; below 0: none */
+    double rate_factor;     /**< 0: 0.5 for "plateau", 0.1 for "steps" */
+    double rate_floor;      /**< the learning rate stays above; 0: no floor */
 } stg_trainer_opts;
 
 /** Value of stg_trainer_opts.hops for a model without a graph. */

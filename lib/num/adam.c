@@ -13,9 +13,10 @@ void stg__adam_step(stg__adam *a, real *w, const real *gradient, size_t count, d
     const real scale = (real)(rate / (1 - pow(a->beta1, t)));
     const real root = (real)(1 / sqrt(1 - pow(a->beta2, t)));
     const real epsilon = (real)a->epsilon;
-    const real keep = (real)(1 - rate * a->decay);
+    const real keep = a->coupled ? 1 : (real)(1 - rate * a->decay);
+    const real penalty = a->coupled ? (real)a->decay : 0;
     for (size_t i = 0; i < count; i++) {
-        const real g = gradient[i];
+        const real g = gradient[i] + penalty * w[i];
         a->m[i] = b1 * a->m[i] + (1 - b1) * g;
         a->v[i] = b2 * a->v[i] + (1 - b2) * g * g;
         w[i] = keep * w[i] - scale * a->m[i] / ((real)sqrt(a->v[i]) * root + epsilon);

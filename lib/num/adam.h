@@ -18,6 +18,7 @@ typedef struct stg__adam {
     double beta2;
     double epsilon; /* added to sqrt(v / (1 - beta2^t)) */
     double decay;   /* every step first takes rate * decay of each weight away */
+    bool coupled;   /* no: decay times the weight is added to its gradient (Adam with an L2 penalty) */
 } stg__adam;
 
 /* One step: w -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon). */

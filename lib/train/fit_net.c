@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Training: epochs of shuffled batches, masked mean absolute error on the scaled values, Adam with
- * clipped gradients, scheduled sampling, and judging on the last windows, which lowers the rate when
- * nothing gets better, stops in time and says which weights are kept.
+ * Training: epochs of shuffled batches, a loss over the known labels on the scaled values, Adam with
+ * clipped gradients, scheduled sampling, and judging on the last windows, which stops in time and says
+ * which weights are kept.
  */
 #include <math.h>
 #include <string.h>
 
 #include "fit_net.h"
-
-#define DECAY 0.1 /* of the weights, in AdamW's sense: by rate times this in every step */
 
 /* Streams of random numbers, by what they are for. */
 enum { STREAM_ORDER = 1000, STREAM_FEED = 1u << 20 };
@@ -54,33 +52,14 @@ stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first)
     };
 }
 
-/* Absolute errors of a sample; with dout also their derivative. */
-static double absolute_errors(const real *out, const real *labels, size_t count, real scale,
-                              real *dout, double *known)
-{
-    double sum = 0;
-    *known = 0;
-    for (size_t i = 0; i < count; i++) {
-        const real e = out[i] - labels[i];
-        const bool unknown = isnan(labels[i]);
-        if (dout)
-            dout[i] = unknown || e == 0 ? 0 : e > 0 ? scale : -scale;
-        if (unknown)
-            continue;
-        sum += fabs((double)e);
-        (*known)++;
-    }
-    return sum;
-}
-
 static void do_sample(stg__fit *f, stg__desk *desk, size_t i, real *gradient)
 {
     const stg__shape *s = &f->m->net.shape;
     const stg__feed feed = stg__fit_feed(f, desk, f->sample[i]);
     const size_t outputs = (size_t)s->horizon * stg__model_nodes(f->m) * s->targets;
     stg__run_forward(&desk->run, f->m->packed, &feed, s->horizon);
-    f->loss[i] = absolute_errors(desk->run.out, feed.labels, outputs, f->scale,
-                                 gradient ? desk->back.dout : NULL, &f->count[i]);
+    f->loss[i] = stg__loss_sum(&f->t->course.loss, desk->run.out, feed.labels, outputs, f->scale,
+                               gradient ? desk->back.dout : NULL, &f->count[i]);
     if (gradient)
         stg__back_run(&desk->back, f->back_packed, s->horizon, gradient);
 }
@@ -98,7 +77,7 @@ static void do_groups(void *job, uint32_t worker)
     }
 }
 
-/* Mean absolute error over the job's labels, summed in the order of the samples. */
+/* Mean loss over the job's labels, summed in the order of the samples. */
 static double run_job(stg__fit *f, const size_t *sample, size_t samples, real scale)
 {
     double sum = 0;
@@ -198,7 +177,6 @@ static int32_t run_epoch(stg__fit *f, stg_train_progress *p)
     return STG_OK;
 }
 
-/* Halves the rate after every third epoch without a better result. */
 static int32_t run_epochs(stg__fit *f)
 {
     const stg_trainer_opts *o = &f->t->o;
@@ -220,9 +198,11 @@ static int32_t run_epochs(stg__fit *f)
             p.best_loss = p.valid_loss;
             memcpy(f->best, f->m->params, bytes);
             idle = 0;
-        } else if (++idle % 3 == 0) {
-            p.learning_rate *= 0.5;
+        } else {
+            idle++;
         }
+        p.learning_rate = stg__course_rate(&f->t->course, o->learning_rate, p.learning_rate,
+                                           p.epoch + 1, o->epochs, idle);
     }
     memcpy(f->m->params, f->best, bytes);
     repack(f);
@@ -279,14 +259,15 @@ static int32_t make_desks(stg__fit *f)
 static int32_t make_room(stg__fit *f)
 {
     const stg__net *net = &f->m->net;
-    size_t most = f->t->o.batch;
+    const stg__course *c = &f->t->course;
+    size_t most = f->t->o.batch < f->data.trains ? f->t->o.batch : f->data.trains;
     if (most < f->data.valids)
         most = f->data.valids;
     f->back_packed = vector(f->ctx, net->back_size);
     f->gradient = vector(f->ctx, STG__GROUPS * net->params);
     f->best = vector(f->ctx, net->params);
-    f->adam = (stg__adam){vector(f->ctx, net->params), vector(f->ctx, net->params), 0, 0.9, 0.999,
-                          1e-8, DECAY};
+    f->adam = (stg__adam){vector(f->ctx, net->params), vector(f->ctx, net->params), 0, c->beta1,
+                          c->beta2, c->epsilon, c->decay, c->optimizer == STG__ADAM};
     f->loss = (double *)stg__calloc(f->ctx, most, sizeof *f->loss);
     f->count = (double *)stg__calloc(f->ctx, most, sizeof *f->count);
     f->feed = (uint8_t *)stg__calloc(f->ctx, net->shape.horizon, 1);

@@ -53,7 +53,7 @@ typedef struct stg__fit {
     real *gradient; /* [groups][params] */
     real *best;     /* [params] */
     stg__adam adam;
-    double *loss;  /* [most samples of a job] sum of absolute errors of each */
+    double *loss;  /* [most samples of a job] loss of each, summed over its labels */
     double *count; /* [most samples of a job] labels of each */
     uint8_t *feed; /* [horizon] */
     /* the job at hand */

@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "loss.h"
 #include "model_priv.h"
 
 #include <stgraph/train.h>
@@ -18,10 +19,31 @@ typedef struct stg__window {
     double *values; /* [columns][nodes] log(1 + x), or x; NaN: not known */
 } stg__window;
 
+#define STG__MAX_MILESTONES 16u
+
+enum { STG__ADAMW, STG__ADAM };
+enum { STG__PLATEAU, STG__CONSTANT, STG__STEPS, STG__COSINE };
+
+/* How the optimiser goes: the trainer's words and numbers, checked. */
+typedef struct stg__course {
+    stg__loss loss;
+    uint32_t optimizer;
+    uint32_t schedule;
+    uint32_t milestone[STG__MAX_MILESTONES];
+    uint32_t milestones;
+    double epsilon;
+    double beta1;
+    double beta2;
+    double decay;
+    double factor;
+    double floor;
+} stg__course;
+
 struct stg_trainer {
     stg__handle handle;
     stg_ctx *ctx;
-    stg_trainer_opts o; /* every default filled in; kind, inputs, targets are not kept */
+    stg_trainer_opts o; /* every default filled in; no text of it is kept */
+    stg__course course;
     const stg__kind *kind;
     uint64_t window_ns;
     stg__names *columns;
@@ -43,6 +65,12 @@ struct stg_trainer {
     uint32_t *node_id;
     uint32_t *edge_id;
 };
+
+int32_t stg__course_read(stg__course *c, const stg_trainer_opts *o, stg_error *err);
+/* Learning rate of an epoch: first was the first one's, now the last one's; idle: epochs without a
+ * better validation loss. */
+double stg__course_rate(const stg__course *c, double first, double now, uint32_t epoch,
+                        uint32_t epochs, uint32_t idle);
 
 /* Takes the graph's columns in (no error but STG_E_NOMEM, STG_E_LIMIT: nothing was taken). */
 int32_t stg__series_add(stg_trainer *t, const stg_graph *g);

@@ -8,6 +8,8 @@
 
 #include "train_priv.h"
 
+#define MOST_BATCH 1048576u
+
 static const char default_columns[] = "calls,errors,mean_us";
 
 /* Adds the names of a list "a,b,c" to names; the numbers they got go to index. */
@@ -72,8 +74,8 @@ static int32_t check_options(const stg_trainer_opts *o, stg_error *err)
                          STG__MAX_LAYERS, STG__MAX_HOPS);
     if (!(o->valid_share < 1) || !isfinite(o->learning_rate) || !isfinite(o->clip_norm))
         return stg__fail(err, STG_E_INVALID, "valid_share, learning_rate or clip_norm is no use");
-    if (o->threads > 64 || o->batch > 4096)
-        return stg__fail(err, STG_E_INVALID, "at most 64 threads, 4096 windows in a batch");
+    if (o->threads > 64 || o->batch > MOST_BATCH)
+        return stg__fail(err, STG_E_INVALID, "at most 64 threads, %u windows in a batch", MOST_BATCH);
     return STG_OK;
 }
 
@@ -87,6 +89,7 @@ static int32_t trainer_init(stg_trainer *t, const stg_trainer_opts *given, stg_e
     t->o = *given;
     fill_defaults(&t->o, t->kind);
     STG_RETURN_IF_ERROR(check_options(&t->o, err));
+    STG_RETURN_IF_ERROR(stg__course_read(&t->course, given, err));
     STG_RETURN_IF_ERROR(stg__names_create(&t->columns, t->ctx, STG__MAX_COLUMNS));
     STG_RETURN_IF_ERROR(stg__names_create(&t->nodes, t->ctx, 65536));
     STG_RETURN_IF_ERROR(stg__names_create(&t->routes, t->ctx, 65536));
@@ -96,6 +99,7 @@ static int32_t trainer_init(stg_trainer *t, const stg_trainer_opts *given, stg_e
     STG_RETURN_IF_ERROR(add_columns(t->columns, inputs, index, &t->inputs, "inputs", err));
     STG_RETURN_IF_ERROR(add_columns(t->columns, targets, t->target, &t->targets, "targets", err));
     t->o.kind = t->o.inputs = t->o.targets = NULL; /* the caller's texts may go */
+    t->o.loss = t->o.optimizer = t->o.schedule = t->o.milestones = NULL;
     return STG_OK;
 }
 

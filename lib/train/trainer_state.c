@@ -204,6 +204,7 @@ static void swap(void *object, void *twin)
     stg_trainer old = *t;
     *t = *from;
     t->o = old.o;
+    t->course = old.course;
     t->kind = old.kind;
     t->columns = old.columns;
     t->inputs = old.inputs;

@@ -183,6 +183,14 @@ static inline real *reals(size_t count)
     return x;
 }
 
+static inline real *copied(const stg__tensor *t)
+{
+    real *x = reals(count_of(t));
+    for (size_t i = 0; i < count_of(t); i++)
+        x[i] = (real)number(t, i);
+    return x;
+}
+
 /* Matrix by matrix, the places without a number too. */
 static inline void same_matrix(const stg__tensor *t, const stg__csr *matrix,
                                const stg__csr *transposed)

@@ -243,7 +243,7 @@ static void check_sequence(const char *path, uint32_t layers, uint32_t hops, con
     const uint8_t *labels = (const uint8_t *)tensor(q.b, "cl_use_label")->data;
     const visit params = {q.b, &q.net, q.params, false, same_output};
     const visit gradient = {q.b, &q.net, q.gradient, false, same_gradient};
-    stg__adam adam = {reals(q.net.params), reals(q.net.params), 0, 0.9, 0.999, 1e-3, 0};
+    stg__adam adam = {reals(q.net.params), reals(q.net.params), 0, 0.9, 0.999, 1e-3, 0, false};
     pass(&q, NULL);
     same_output(tensor(q.b, "%s/f32/eval_out", mode), q.out);
     for (int s = 0; s < 4; s++) {

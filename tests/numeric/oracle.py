@@ -272,6 +272,46 @@ def solve(case, index):
     return {name: np.ascontiguousarray(value) for name, value in tensors.items()}
 
 
+def optimise(coupled):
+    """Steps of Adam (Kingma & Ba 2015, algorithm 1) whose decay is added to the gradient or, as in
+    Loshchilov & Hutter 2019, algorithm 2, taken from the weights by itself."""
+    rng = np.random.RandomState(77)
+    weights = single(rng.normal(size=40))
+    gradients = single(rng.normal(size=(6, 40)) * 10.0 ** rng.uniform(-6, 2, 40))
+    rate, decay, beta1, beta2, epsilon = 0.02, 0.3, 0.8, 0.95, 1e-3
+    w, m, v = weights.copy(), np.zeros(40), np.zeros(40)
+    for t, g in enumerate(gradients, 1):
+        if coupled:
+            g = g + decay * w
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        step = rate * (m / (1 - beta1 ** t)) / (np.sqrt(v / (1 - beta2 ** t)) + epsilon)
+        w = w - step - (0 if coupled else rate * decay * w)
+    return {'start': weights, 'gradients': gradients, 'end': w,
+            'numbers': np.array([rate, decay, beta1, beta2, epsilon])}
+
+
+def losses():
+    """Sums over the known labels; slopes by the complex step where there is no kink."""
+    rng = np.random.RandomState(78)
+    out = single(rng.normal(size=200) * 2)
+    labels = single(rng.normal(size=200))
+    labels[rng.uniform(size=200) < 0.2] = np.nan
+    delta = 0.75
+
+    def huber(e):
+        size = e * np.sign(e.real)
+        return np.where(np.abs(e.real) <= delta, e * e / 2, delta * (size - delta / 2))
+
+    tensors = {'out': out, 'labels': labels, 'delta': np.array([delta])}
+    for name, cost in (('mae', lambda e: e * np.sign(e.real)), ('mse', lambda e: e * e),
+                       ('huber', huber)):
+        each = np.where(np.isnan(labels), 0, cost(out + 1j * STEP - labels))
+        tensors[name] = np.array([each.real.sum()])
+        tensors[f'{name} slope'] = each.imag / STEP
+    return tensors
+
+
 def write(path, tensors, metadata):
     """u64 length of the header, the header as JSON padded to 8 bytes, the numbers in a row."""
     header = {'__metadata__': metadata}
@@ -298,6 +338,8 @@ def main():
         case = {**case, 'nodes': len(solved['adj'])}
         metadata.update((f'{index}/{name}', str(value)) for name, value in case.items())
         count += 1
+    for name, solved in (('adam', optimise(True)), ('adamw', optimise(False)), ('loss', losses())):
+        tensors.update((f'{name}/{part}', value) for part, value in solved.items())
     write(sys.argv[1], tensors, {**metadata, 'cases': str(count)})
 
 

@@ -15,7 +15,9 @@
 #define GRADIENT_TOLERANCE 1e-4
 #endif
 
+#include "adam.h"
 #include "golden.h"
+#include "loss.h"
 
 static const char *vectors; /* the file */
 
@@ -240,6 +242,65 @@ START_TEST(one_case)
 }
 END_TEST
 
+/* Both ways to take the decay, over steps whose gradients are of all sizes. */
+START_TEST(optimisers)
+{
+    static const char *const name[] = {"adamw", "adam"};
+    stg_ctx *ctx = test_ctx(NULL);
+    stg_bundle *b;
+    ck_assert_int_eq(stg_bundle_open(&b, ctx, vectors, NULL), STG_OK);
+    for (int k = 0; k < 2; k++) {
+        const stg__tensor *numbers = tensor(b, "%s/numbers", name[k]);
+        const stg__tensor *gradients = tensor(b, "%s/gradients", name[k]);
+        const size_t count = count_of(tensor(b, "%s/start", name[k]));
+        real *w = copied(tensor(b, "%s/start", name[k]));
+        real *g = copied(gradients);
+        stg__adam adam = {reals(count), reals(count), 0, number(numbers, 2), number(numbers, 3),
+                          number(numbers, 4), number(numbers, 1), k == 1};
+        for (size_t t = 0; t < count_of(gradients) / count; t++)
+            stg__adam_step(&adam, w, g + t * count, count, number(numbers, 0));
+        same_output(tensor(b, "%s/end", name[k]), w);
+        free(w);
+        free(g);
+        free(adam.m);
+        free(adam.v);
+    }
+    stg_bundle_destroy(b);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
+START_TEST(losses)
+{
+    static const char *const name[] = {"mae", "mse", "huber"};
+    stg_ctx *ctx = test_ctx(NULL);
+    stg_bundle *b;
+    ck_assert_int_eq(stg_bundle_open(&b, ctx, vectors, NULL), STG_OK);
+    real *out = copied(tensor(b, "loss/out"));
+    real *labels = copied(tensor(b, "loss/labels"));
+    const size_t count = count_of(tensor(b, "loss/out"));
+    real *slope = reals(count);
+    for (uint32_t k = STG__MAE; k <= STG__HUBER; k++) {
+        const stg__loss loss = {k, number(tensor(b, "loss/delta"), 0)};
+        const double all = number(tensor(b, "loss/%s", name[k]), 0);
+        double known = 0;
+        double expected = 0;
+        for (size_t i = 0; i < count; i++)
+            expected += !isnan(labels[i]);
+        const double sum = stg__loss_sum(&loss, out, labels, count, 1, slope, &known);
+        ck_assert_double_eq(known, expected);
+        ck_assert_double_eq_tol(sum, all, OUTPUT_TOLERANCE * all);
+        same_output(tensor(b, "loss/%s slope", name[k]), slope);
+        ck_assert_double_eq(stg__loss_sum(&loss, out, labels, count, 1, NULL, &known), sum);
+    }
+    free(out);
+    free(labels);
+    free(slope);
+    stg_bundle_destroy(b);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
 static unsigned count_cases(void)
 {
     uint64_t cases = 0;
@@ -267,6 +328,8 @@ int main(int argc, char **argv)
     }
     Suite *suite = suite_create("oracle");
     TCase *tcase = tcase_create("oracle");
+    tcase_add_test(tcase, optimisers);
+    tcase_add_test(tcase, losses);
     tcase_add_loop_test(tcase, one_case, 0, (int)cases);
     suite_add_tcase(suite, tcase);
     return test_run(suite);

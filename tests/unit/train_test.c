@@ -3,7 +3,7 @@
  * The trainer: options, gaps, cancelling, the same bits for any number of threads, failing memory,
  * and that what is learnt forecasts better than the last windows or the profile of the day do.
  */
-#include "model_priv.h"
+#include "train_priv.h"
 #include "learn.h"
 
 /* Mean absolute error of log(1 + calls) one and six windows ahead, over windows never trained on. */
@@ -137,6 +137,96 @@ static int32_t watch(const stg_train_progress *p, void *user)
     return ++w->calls == w->stop_at;
 }
 
+/* What is the default by name is the default, without decay both optimisers are one; everything else
+ * makes another model. */
+START_TEST(every_option_counts)
+{
+    static const stg_trainer_opts option[] = {
+        {.loss = NULL},
+        {.loss = "mae", .optimizer = "adamw", .schedule = "plateau", .epsilon = 1e-8, .beta1 = 0.9,
+         .beta2 = 0.999, .weight_decay = 0.1, .rate_factor = 0.5, .milestones = "7", .huber_delta = 2},
+        {.loss = "mse"},
+        {.loss = "huber"},
+        {.loss = "huber", .huber_delta = 0.25},
+        {.optimizer = "adam"},
+        {.optimizer = "adam", .weight_decay = 0.01},
+        {.weight_decay = -1},
+        {.epsilon = 1e-3},
+        {.beta1 = 0.5},
+        {.beta2 = 0.9},
+        {.schedule = "cosine"},
+        {.schedule = "cosine", .rate_floor = 0.002},
+        {.schedule = "steps", .milestones = "1"},
+        {.schedule = "steps", .milestones = "1", .rate_factor = 0.3},
+    };
+    enum { COUNT = sizeof option / sizeof *option };
+    stg_ctx *ctx = test_ctx(NULL);
+    unsigned char *bytes[COUNT];
+    size_t len[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        stg_trainer_opts opts = learn_small("dcrnn_series");
+        const size_t from = offsetof(stg_trainer_opts, loss);
+        memcpy((char *)&opts + from, (const char *)&option[i] + from, sizeof opts - from);
+        bytes[i] = bytes_of(ctx, &opts, &len[i]);
+        ck_assert_uint_eq(len[i], len[0]);
+        for (int k = 0; k < i; k++)
+            ck_assert_msg((memcmp(bytes[i], bytes[k], len[i]) == 0) == (i == 1 || (i == 7 && k == 5)),
+                          "%d is as %d", i, k);
+    }
+    for (int i = 0; i < COUNT; i++)
+        free(bytes[i]);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
+static int32_t note_rate(const stg_train_progress *p, void *user)
+{
+    ck_assert_uint_eq(p->batches, 1); /* a batch as large as all there is */
+    ((double *)user)[p->epoch] = p->learning_rate;
+    return 0;
+}
+
+START_TEST(schedules)
+{
+    stg_ctx *ctx = test_ctx(NULL);
+    const struct {
+        stg_trainer_opts opts;
+        double rate[5];
+    } known[] = {
+        {{.schedule = "constant"}, {8, 8, 8, 8, 8}},
+        {{.schedule = "steps", .milestones = "1,3"}, {8, .8, .8, .08, .08}},
+        {{.schedule = "steps", .milestones = "2", .rate_factor = 0.5, .rate_floor = 0.005},
+         {8, 8, 5, 5, 5}},
+        {{.schedule = "cosine"}, {8, 7.2360679775, 5.2360679775, 2.7639320225, 0.7639320225}},
+        {{.schedule = "cosine", .rate_floor = 0.004},
+         {8, 7.61803398875, 6.61803398875, 5.38196601125, 4.38196601125}},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const stg_model *m;
+        stg_error err = {0};
+        double rate[5] = {0};
+        stg_trainer_opts opts = learn_small("dcrnn");
+        opts.epochs = 5;
+        opts.batch = 1048576;
+        opts.learning_rate = 0.008;
+        opts.schedule = known[i].opts.schedule;
+        opts.milestones = known[i].opts.milestones;
+        opts.rate_factor = known[i].opts.rate_factor;
+        opts.rate_floor = known[i].opts.rate_floor;
+        opts.progress = note_rate;
+        opts.progress_user = rate;
+        ck_assert_msg(learn(ctx, &opts, 5, 80, 1, &m, &err) == STG_OK, "%s", err.text);
+        for (int e = 0; e < 5; e++)
+            ck_assert_double_eq_tol(rate[e], known[i].rate[e] / 1000, 1e-12);
+        stg_unref(m);
+    }
+    ck_assert_double_eq(stg__course_rate(&(stg__course){.factor = 0.5}, 8, 4, 9, 20, 2), 4);
+    ck_assert_double_eq(stg__course_rate(&(stg__course){.factor = 0.5}, 8, 4, 9, 20, 3), 2);
+    ck_assert_double_eq(stg__course_rate(&(stg__course){.factor = 0.5}, 8, 4, 9, 20, 0), 4);
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
 START_TEST(progress_and_cancel)
 {
     stg_ctx *ctx = test_ctx(NULL);
@@ -178,6 +268,24 @@ START_TEST(refuses)
         {{.valid_share = 1}, "valid_share"},
         {{.learning_rate = INFINITY}, "learning_rate"},
         {{.threads = 1000}, "threads"},
+        {{.batch = 1048577}, "batch"},
+        {{.loss = "mape"}, "loss: there is none called \"mape\""},
+        {{.optimizer = ""}, "optimizer"},
+        {{.schedule = "Cosine"}, "schedule"},
+        {{.schedule = "steps"}, "needs milestones"},
+        {{.milestones = "3,3"}, "milestones: \"3,3\""},
+        {{.milestones = "0"}, "milestones"},
+        {{.milestones = "5,"}, "milestones"},
+        {{.milestones = "5;6"}, "milestones"},
+        {{.milestones = "99999999999999999999"}, "milestones"},
+        {{.milestones = "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17"}, "milestones"},
+        {{.huber_delta = -1}, "huber_delta"},
+        {{.epsilon = NAN}, "epsilon"},
+        {{.beta1 = 1}, "beta1"},
+        {{.beta2 = -0.5}, "beta2"},
+        {{.weight_decay = INFINITY}, "weight_decay"},
+        {{.rate_factor = 2}, "rate_factor"},
+        {{.rate_floor = -1}, "rate_floor"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         stg_trainer *t;
@@ -322,5 +430,5 @@ START_TEST(late_nodes)
 }
 END_TEST
 
-TEST_SUITE("train", learns, same_seed_same_bits, progress_and_cancel, refuses, gaps_are_respected,
-           failing_memory, late_nodes)
+TEST_SUITE("train", learns, same_seed_same_bits, every_option_counts, schedules, progress_and_cancel,
+           refuses, gaps_are_respected, failing_memory, late_nodes)

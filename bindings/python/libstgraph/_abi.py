@@ -81,7 +81,9 @@ trainer_opts = _struct("trainer_opts", [
     ("progress_user", p), ("day_ns", u64), ("seed", u64), ("learning_rate", f64),
     ("clip_norm", f64), ("valid_share", f64), ("history", u32), ("horizon", u32), ("layers", u32),
     ("units", u32), ("hops", u32), ("epochs", u32), ("patience", u32), ("batch", u32),
-    ("threads", u32), ("curriculum", u32)])
+    ("threads", u32), ("curriculum", u32), ("loss", text), ("optimizer", text), ("schedule", text),
+    ("milestones", text), ("huber_delta", f64), ("epsilon", f64), ("beta1", f64), ("beta2", f64),
+    ("weight_decay", f64), ("rate_factor", f64), ("rate_floor", f64)])
 detector_opts = _struct("detector_opts", [
     ("size", size_t), ("false_alarms_per_day", f64), ("seed", u64), ("reports", u32),
     ("reserved", u32)])

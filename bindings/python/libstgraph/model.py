@@ -180,14 +180,15 @@ class Trainer(Stateful):
 
     def __init__(self, ctx: Context | None = None, *, kind: str = "dcrnn", inputs: str | None = None,
                  targets: str | None = None, progress: Progress | None = None,
-                 hops: int | None = None, **numbers: Any):
+                 hops: int | None = None, **others: Any):
         super().__init__(None)
         self._raised: BaseException | None = None
         self._callback = _abi.train_fn(self._progress(progress))
         opts = _abi.options(
             _abi.trainer_opts, kind=kind.encode(), inputs=inputs.encode() if inputs else None,
             targets=targets.encode() if targets else None, progress=self._callback,
-            hops=_abi.NO_HOPS if hops == 0 else hops, **numbers)
+            hops=_abi.NO_HOPS if hops == 0 else hops,
+            **{n: v.encode() if isinstance(v, str) else v for n, v in others.items()})
         ctx = ctx or default_context()
         address, err = _abi.p(), _abi.error()
         check(lib.stg_trainer_create(c.byref(address), ctx.ptr, c.byref(opts), c.byref(err)), err)
