@@ -13,6 +13,8 @@ sanitize() {
         suite "$name" "build-test-$name" --no-suite=lint --no-suite=install --no-suite=abi \
             --no-suite=bindings --timeout-multiplier=10
 }
+# As Meson's limits of time are multiplied, so are libcheck's.
+export CK_TIMEOUT_MULTIPLIER=10
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 sanitize asan address,undefined

@@ -22,7 +22,7 @@ METR = ("--mean", "54.40592829587626", "--std", "19.493739270573094", "--stride"
 
 
 def run(*args, code=0):
-    r = subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, timeout=300)
+    r = subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, timeout=1500)
     assert r.returncode == code, (args, r.returncode, r.stdout, r.stderr)
     return r
 
