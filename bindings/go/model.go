@@ -24,6 +24,9 @@ type ModelInfo struct {
 	WindowNs, DayNs, Parameters                  uint64
 	History, Horizon, Layers, Units, Hops, Nodes uint32
 	Inputs, Targets                              []string
+	Filter, Recursion, Decoder                   string // of nets
+	Lags                                         uint32
+	NoTime                                       bool
 }
 
 // LoadModel takes the model out of a bundle; ErrNotFound if it has none.
@@ -101,6 +104,13 @@ func (m *Model) Store(b *Bundle) error {
 	return check(C.stg_model_store(m.c(), b.c()))
 }
 
+func word(s *C.char) string {
+	if s == nil {
+		return ""
+	}
+	return C.GoString(s)
+}
+
 // Info says what the model is.
 func (m *Model) Info() ModelInfo {
 	defer runtime.KeepAlive(m.handle)
@@ -116,6 +126,8 @@ func (m *Model) Info() ModelInfo {
 		Kind: C.GoString(i.kind), WindowNs: uint64(i.window_ns), DayNs: uint64(i.day_ns),
 		Parameters: uint64(i.parameters), History: uint32(i.history), Horizon: uint32(i.horizon),
 		Layers: uint32(i.layers), Units: uint32(i.units), Hops: uint32(i.hops), Nodes: uint32(i.nodes),
+		Lags: uint32(i.lags), NoTime: i.time == C.STG_TIME_NONE, Filter: word(i.filter),
+		Recursion: word(i.recursion), Decoder: word(i.decoder),
 		Inputs: columns(0, i.inputs), Targets: columns(1, i.targets),
 	}
 }
@@ -256,6 +268,9 @@ type TrainerOptions struct {
 	LearningRate, ClipNorm, ValidShare                                                  float64
 	History, Horizon, Layers, Units, Hops, Epochs, Patience, Batch, Threads, Curriculum uint32
 	Loss, Optimizer, Schedule, Milestones                                               string
+	Filter, Recursion, Decoder                                                          string
+	Lags                                                                                uint32
+	NoTime                                                                              bool
 	HuberDelta, Epsilon, Beta1, Beta2, WeightDecay, RateFactor, RateFloor               float64
 }
 
@@ -288,6 +303,13 @@ func stgGoProgress(p *C.stg_train_progress, h C.uintptr_t) (stop C.int32_t) {
 	return 0
 }
 
+func timeOf(none bool) C.uint32_t {
+	if none {
+		return C.STG_TIME_NONE
+	}
+	return C.STG_TIME_OF_DAY
+}
+
 func text(s string, keep *[]unsafe.Pointer) *C.char {
 	if s == "" {
 		return nil
@@ -311,6 +333,8 @@ func NewTrainer(o TrainerOptions) (*Trainer, error) {
 		valid_share: C.double(o.ValidShare), history: C.uint32_t(o.History),
 		horizon: C.uint32_t(o.Horizon), layers: C.uint32_t(o.Layers), units: C.uint32_t(o.Units),
 		hops: C.uint32_t(o.Hops), epochs: C.uint32_t(o.Epochs), patience: C.uint32_t(o.Patience),
+		filter: text(o.Filter, &texts), recursion: text(o.Recursion, &texts), decoder: text(o.Decoder, &texts),
+		lags: C.uint32_t(o.Lags), time: timeOf(o.NoTime),
 		batch: C.uint32_t(o.Batch), threads: C.uint32_t(o.Threads), curriculum: C.uint32_t(o.Curriculum),
 		loss: text(o.Loss, &texts), optimizer: text(o.Optimizer, &texts), schedule: text(o.Schedule, &texts),
 		milestones: text(o.Milestones, &texts), huber_delta: C.double(o.HuberDelta), epsilon: C.double(o.Epsilon),

@@ -32,6 +32,13 @@ static const char help[] =
     "      --hops K           diffusion steps on the graph (default 2; 0: no graph)\n"
     "      --units U          units of a recurrent layer (default 16)\n"
     "      --layers L         recurrent layers (default 2)\n"
+    "      --filter NAME      supports: dual_random_walk (default), random_walk, laplacian, laplacian_2\n"
+    "      --recursion NAME   of the hops: restart (default), carry, pygt, power\n"
+    "      --decoder NAME     seq2seq (default), or without one a linear map of the last state: direct,\n"
+    "                         direct_relu\n"
+    "      --lags L           windows that a step of the encoder reads side by side (default 1; as many\n"
+    "                         as --history: one step)\n"
+    "      --no-time          the net does not know the time of day\n"
     "      --epochs E         passes over the data at most (default 40)\n"
     "      --patience E       passes without a better validation loss that end it (default 10)\n"
     "      --batch N          windows in a step (default 16; more than there are: a step an epoch)\n"
@@ -66,8 +73,8 @@ typedef struct task {
 /* --- options ------------------------------------------------------------------------------------ */
 
 enum { OPT_SERIES = 256, OPT_GRAPH, OPT_OUT, OPT_COLUMN, OPT_SPLIT, OPT_NULL, OPT_WINDOW, OPT_DAY,
-       OPT_CURRICULUM, OPT_HOPS, OPT_DECAY, OPT_SEED, OPT_HELP, OPT_COUNT, OPT_REAL = OPT_COUNT + 64,
-       OPT_WORD = OPT_REAL + 64 };
+       OPT_CURRICULUM, OPT_HOPS, OPT_DECAY, OPT_SEED, OPT_NO_TIME, OPT_HELP, OPT_COUNT,
+       OPT_REAL = OPT_COUNT + 64, OPT_WORD = OPT_REAL + 64 };
 
 /* Whole numbers: OPT_COUNT + place here. Where: in the trainer's options. */
 static const struct {
@@ -83,6 +90,7 @@ static const struct {
     {"patience", 100000, offsetof(stg_trainer_opts, patience)},
     {"batch", 1048576, offsetof(stg_trainer_opts, batch)},
     {"threads", 64, offsetof(stg_trainer_opts, threads)},
+    {"lags", 1024, offsetof(stg_trainer_opts, lags)},
 };
 
 /* Other numbers: OPT_REAL + place here. */
@@ -111,6 +119,9 @@ static const struct {
     {"optimizer", offsetof(stg_trainer_opts, optimizer)},
     {"schedule", offsetof(stg_trainer_opts, schedule)},
     {"steps", offsetof(stg_trainer_opts, milestones)},
+    {"filter", offsetof(stg_trainer_opts, filter)},
+    {"recursion", offsetof(stg_trainer_opts, recursion)},
+    {"decoder", offsetof(stg_trainer_opts, decoder)},
 };
 
 static const struct option options[] = {
@@ -134,6 +145,7 @@ static const struct option options[] = {
     {"patience", required_argument, NULL, OPT_COUNT + 5},
     {"batch", required_argument, NULL, OPT_COUNT + 6},
     {"threads", required_argument, NULL, OPT_COUNT + 7},
+    {"lags", required_argument, NULL, OPT_COUNT + 8},
     {"rate", required_argument, NULL, OPT_REAL},
     {"clip", required_argument, NULL, OPT_REAL + 1},
     {"delta", required_argument, NULL, OPT_REAL + 2},
@@ -146,6 +158,10 @@ static const struct option options[] = {
     {"optimizer", required_argument, NULL, OPT_WORD + 1},
     {"schedule", required_argument, NULL, OPT_WORD + 2},
     {"steps", required_argument, NULL, OPT_WORD + 3},
+    {"filter", required_argument, NULL, OPT_WORD + 4},
+    {"recursion", required_argument, NULL, OPT_WORD + 5},
+    {"decoder", required_argument, NULL, OPT_WORD + 6},
+    {"no-time", no_argument, NULL, OPT_NO_TIME},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -226,6 +242,9 @@ static bool take(task *t, int option)
         return cli_split_read(&t->split, optarg);
     case OPT_NULL:
         return cli_number(optarg, "--null", -1e300, 1e300, &t->null);
+    case OPT_NO_TIME:
+        t->opts.time = STG_TIME_NONE;
+        return true;
     default:
         break;
     }

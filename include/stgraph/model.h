@@ -48,6 +48,12 @@ typedef struct stg_session stg_session;
 /** What is expected of the coming windows; immutable, shared. */
 typedef struct stg_forecast stg_forecast;
 
+/** What a net knows of the time. */
+enum {
+    STG_TIME_OF_DAY, /**< the time of day of each window */
+    STG_TIME_NONE    /**< nothing */
+};
+
 /** What a model is. */
 typedef struct stg_model_info {
     size_t size;         /**< sizeof(stg_model_info) */
@@ -64,6 +70,13 @@ typedef struct stg_model_info {
     uint32_t units;      /**< units of a layer */
     uint32_t hops;       /**< diffusion steps K; 0: no graph */
     uint32_t nodes;      /**< names it knows from training */
+    uint32_t lags;       /**< windows that a step of the encoder reads side by side, the oldest first; it
+                              makes history - lags + 1 steps; 0 for the simple kinds */
+    uint32_t time;       /**< STG_TIME_... */
+    const char *filter;    /**< supports: "dual_random_walk", "random_walk", "laplacian", "laplacian_2";
+                                this and the next borrowed from the library, NULL for simple kinds */
+    const char *recursion; /**< of the hops: "restart", "carry", "pygt", "power" */
+    const char *decoder;   /**< "seq2seq", "direct", "direct_relu" */
 } stg_model_info;
 
 /** Takes the model out of a bundle (prefix "model/"), which may go afterwards; one reference for

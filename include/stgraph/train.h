@@ -94,6 +94,17 @@ typedef struct stg_trainer_opts {
     double weight_decay;    /**< 0: 0.1 for "adamw", none for "adam"; below 0: none */
     double rate_factor;     /**< 0: 0.5 for "plateau", 0.1 for "steps" */
     double rate_floor;      /**< the learning rate stays above; 0: no floor */
+    const char *filter;     /**< supports: "dual_random_walk" (NULL), "random_walk", "laplacian" (scaled by
+                                 its largest eigenvalue), "laplacian_2" (by 2, which bounds it) */
+    const char *recursion;  /**< of the K hops T1 = S X: "restart" (NULL; Tk = 2 S Tk-1 - Tk-2, T0 = X:
+                                 Chebyshev), "carry" (the second walk begins where the first was, as DCRNN's
+                                 published codes have it), "pygt" (Tk = 2 S Tk-1 - X), "power" (Tk = S Tk-1:
+                                 Li et al. 2017, equation 2) */
+    const char *decoder;    /**< "seq2seq" (NULL), or without one, one linear map of the encoder's last state
+                                 to the whole horizon: "direct", "direct_relu" (of what of it is above 0) */
+    uint32_t lags;          /**< windows that a step of the encoder reads side by side, at most history, so
+                                 that it makes history - lags + 1 steps; 0: 1 */
+    uint32_t time;          /**< STG_TIME_...: what the net knows of the time */
 } stg_trainer_opts;
 
 /** Value of stg_trainer_opts.hops for a model without a graph. */

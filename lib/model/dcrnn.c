@@ -56,23 +56,28 @@ static double deviation_of(const stg_session *s, const stg__state *st, const sca
     return (x - middle(sc, s->model, start_of(s, back))) / sc->deviation;
 }
 
-static void fill_inputs(const stg_session *s, stg__state *st)
+/* `steps` steps of the encoder, the last one's window `back` windows ago: each
+ * column's deviations from the oldest on, then the time of day. */
+static void fill_steps(const stg_session *s, const stg__state *st, uint32_t back, uint32_t steps,
+                       real *x)
 {
     const stg_model *m = s->model;
     const uint32_t wide = m->net.shape.inputs;
     for (uint32_t c = 0; c < m->inputs; c++)
         for (uint32_t i = 0; i < st->nodes; i++) {
             const scale sc = scale_of(s, st, c, i);
-            for (uint32_t t = 0; t < m->history; t++) {
-                const double z = deviation_of(s, st, &sc, c, i, m->history - 1 - t);
-                st->x[((size_t)t * st->nodes + i) * wide + c] = (real)stg__clipped(z);
-            }
+            for (uint32_t t = 0; t < steps; t++)
+                for (uint32_t j = 0; j < m->lags; j++) {
+                    const uint32_t ago = back + (steps - 1 - t) + (m->lags - 1 - j);
+                    const double z = deviation_of(s, st, &sc, c, i, ago);
+                    x[((size_t)t * st->nodes + i) * wide + c * m->lags + j] = (real)stg__clipped(z);
+                }
         }
-    for (uint32_t t = 0; m->time_inputs && t < m->history; t++) {
+    for (uint32_t t = 0; m->time_inputs && t < steps; t++) {
         double time[2];
-        stg__day_time(m->day_ns, start_of(s, m->history - 1 - t), time);
+        stg__day_time(m->day_ns, start_of(s, back + steps - 1 - t), time);
         for (uint32_t i = 0; i < st->nodes; i++) {
-            real *row = st->x + ((size_t)t * st->nodes + i) * wide + m->inputs;
+            real *row = x + ((size_t)t * st->nodes + i) * wide + m->inputs * m->lags;
             row[0] = (real)time[0];
             row[1] = (real)time[1];
         }
@@ -119,9 +124,9 @@ static bool forecastable(const stg_session *s, const stg__state *st, uint32_t no
 static void dcrnn_predict(const stg_session *s, stg__state *st, uint32_t steps)
 {
     const stg_model *m = s->model;
-    fill_inputs(s, st);
+    fill_steps(s, st, 0, m->net.shape.history, st->x);
     fill_base(s, st, steps);
-    for (uint32_t d = 0; m->time_inputs && d < steps; d++) {
+    for (uint32_t d = 0; m->net.shape.extras && d < steps; d++) {
         double time[2];
         stg__day_time(m->day_ns, s->last_start + (d + 1) * m->window_ns, time);
         st->extras[d * STG__TIME_INPUTS] = (real)time[0];
@@ -149,15 +154,15 @@ static double calls_of(const stg_model *m, const stg__state *st, uint32_t e, con
     return st->edge_seen[e] ? st->share[e] : now;
 }
 
-static int32_t make_supports(stg__state *st)
+static int32_t make_supports(const stg_session *s, stg__state *st)
 {
     const stg__topology *t = st->topo;
     stg__arc *arc = (stg__arc *)stg__calloc(st->ctx, t->edges, sizeof *arc);
     if (!arc)
         return STG_E_NOMEM;
-    const stg__filter both = {STG__DUAL_RANDOM_WALK, STG__EXACT};
     const uint32_t arcs = stg__make_arcs(t->src, t->dst, st->arc_calls, t->edges, arc);
-    const int32_t status = stg__supports_build(&st->supports, st->ctx, t->nodes, both, arc, arcs);
+    const int32_t status =
+        stg__supports_build(&st->supports, st->ctx, t->nodes, s->filter, arc, arcs);
     stg__free(st->ctx, arc);
     return status;
 }
@@ -172,7 +177,7 @@ static int32_t dcrnn_prepare(const stg_session *s, stg__state *st, const stg_gra
         for (uint32_t e = 0; e < t->edges; e++)
             st->arc_calls[e] = calls_of(m, st, e, now);
     }
-    STG_RETURN_IF_ERROR(make_supports(st));
+    STG_RETURN_IF_ERROR(make_supports(s, st));
     STG_RETURN_IF_ERROR(stg__run_create(&st->run, st->ctx, &m->net, t->nodes, false));
     st->run.supports = &st->supports;
     const size_t inputs = (size_t)shape->history * t->nodes * shape->inputs;
@@ -213,8 +218,7 @@ static int32_t dcrnn_load(stg_model *m, const stg_bundle *bundle, stg_error *err
     if (stg__bundle_meta_u64(bundle, "model/time_inputs", &time) != STG_OK || time > 1)
         return stg__fail(err, STG_E_FORMAT, "metadata model/time_inputs is not a number up to 1");
     m->time_inputs = time;
-    shape.extras = time ? STG__TIME_INPUTS : 0;
-    shape.inputs = m->inputs + shape.extras;
+    stg__net_inputs(m, &shape);
     const uint64_t factors[3] = {m->horizon, m->targets, stg__model_nodes(m)};
     const stg__tensor *smear; /* before memory is asked for it */
     STG_RETURN_IF_ERROR(stg__bundle_get(bundle, "model/smear", STG__F64, 3, factors, &smear, err));

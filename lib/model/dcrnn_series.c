@@ -18,25 +18,30 @@ double stg__plain_input(double x, double mean, double deviation)
     return isnan(z) ? 0 : fmax(fmin(z, Z_MOST), -Z_MOST);
 }
 
-static void fill_inputs(const stg_session *s, stg__state *st)
+/* One step of the encoder, whose last window lies `back` windows ago: each column's values from the
+ * oldest on, then the time of day of the last. */
+static void fill_step(const stg_session *s, const stg__state *st, uint32_t back, real *to)
 {
     const stg_model *m = s->model;
-    const uint32_t wide = m->net.shape.inputs;
-    for (uint32_t t = 0; t < m->history; t++) {
-        const uint32_t back = m->history - 1 - t;
-        const uint64_t far = (uint64_t)back * m->window_ns;
-        const uint64_t start = far < s->last_start ? s->last_start - far : 0;
-        const double day = (double)(start % m->day_ns) / (double)m->day_ns;
-        real *to = st->x + (size_t)t * st->nodes * wide;
-        for (uint32_t i = 0; i < st->nodes; i++, to += wide) {
-            for (uint32_t c = 0; c < m->inputs; c++) {
-                const double x = stg__ring_row(s, st, back, c)[i];
-                to[c] = (real)stg__plain_input(x, s->mean[c], s->deviation[c]);
+    const uint64_t far = (uint64_t)back * m->window_ns;
+    const uint64_t start = far < s->last_start ? s->last_start - far : 0;
+    const double day = (double)(start % m->day_ns) / (double)m->day_ns;
+    for (uint32_t i = 0; i < st->nodes; i++) {
+        for (uint32_t c = 0; c < m->inputs; c++)
+            for (uint32_t lag = m->lags; lag-- > 0;) {
+                const double x = stg__ring_row(s, st, back + lag, c)[i];
+                *to++ = (real)stg__plain_input(x, s->mean[c], s->deviation[c]);
             }
-            if (m->time_inputs)
-                to[m->inputs] = (real)day;
-        }
+        if (m->time_inputs)
+            *to++ = (real)day;
     }
+}
+
+static void fill_inputs(const stg_session *s, stg__state *st)
+{
+    const stg__shape *shape = &s->model->net.shape;
+    for (uint32_t t = 0; t < shape->history; t++)
+        fill_step(s, st, shape->history - 1 - t, st->x + (size_t)t * st->nodes * shape->inputs);
 }
 
 static void series_predict(const stg_session *s, stg__state *st, uint32_t steps)
@@ -89,54 +94,27 @@ static int32_t series_prepare(const stg_session *s, stg__state *st, const stg_gr
     STG_RETURN_IF_ERROR(make_supports(s, st));
     STG_RETURN_IF_ERROR(stg__run_create(&st->run, st->ctx, &m->net, st->nodes, false));
     st->run.supports = &st->supports;
-    const size_t inputs = (size_t)m->history * st->nodes * m->net.shape.inputs;
+    const size_t inputs = (size_t)m->net.shape.history * st->nodes * m->net.shape.inputs;
     st->x = (real *)stg__alloc_aligned(st->ctx, inputs, sizeof *st->x);
     return st->x ? STG_OK : STG_E_NOMEM;
 }
 
 /* --- file ------------------------------------------------------------------------------------- */
 
-static const stg__word filters[] = {
-    {"dual_random_walk", STG__DUAL_RANDOM_WALK},
-    {"random_walk", STG__RANDOM_WALK},
-    {"laplacian", STG__LAPLACIAN},
-    {"laplacian_2", STG__LAPLACIAN_2},
-    {NULL, 0},
-};
-bool stg__filter_named(const char *name, uint32_t *kind)
-{
-    const stg__word *w = filters;
-    while (w->text && strcmp(w->text, name) != 0)
-        w++;
-    *kind = w->value;
-    return w->text != NULL;
-}
-
-static const stg__word orders[] = {{"exact", STG__EXACT}, {"port_reversed", STG__PORT_REVERSED},
-                                   {NULL, 0}};
-
 static int32_t series_load(stg_model *m, const stg_bundle *bundle, stg_error *err)
 {
     stg__shape shape;
     uint64_t time = 0;
-    m->filter = (stg__filter){STG__DUAL_RANDOM_WALK, STG__EXACT};
-    STG_RETURN_IF_ERROR(stg__net_read_word(bundle, "model/filter", filters, &m->filter.kind, err));
-    STG_RETURN_IF_ERROR(stg__net_read_word(bundle, "model/supports", orders, &m->filter.order, err));
     if (stg__bundle_meta_u64(bundle, "model/time_of_day", &time) != STG_OK || time > 1)
         return stg__fail(err, STG_E_FORMAT, "metadata model/time_of_day is not a number up to 1");
     STG_RETURN_IF_ERROR(stg__net_read_shape(m, bundle, &shape, err));
     m->time_inputs = time;
-    shape.inputs = m->inputs + m->time_inputs;
-    shape.walks = stg__filter_walks(m->filter.kind);
+    stg__net_inputs(m, &shape);
     return stg__net_load(m, bundle, &shape, err);
 }
 
 static int32_t series_store(const stg_model *m, stg_bundle *bundle)
 {
-    STG_RETURN_IF_ERROR(stg__bundle_set_meta(bundle, "model/filter",
-                                             stg__net_word(filters, m->filter.kind)));
-    STG_RETURN_IF_ERROR(stg__bundle_set_meta(bundle, "model/supports",
-                                             stg__net_word(orders, m->filter.order)));
     STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/time_of_day", m->time_inputs));
     return stg__net_store(m, bundle);
 }

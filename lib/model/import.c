@@ -298,7 +298,7 @@ static int32_t read_filter(const source *from, const stg_import_opts *o, stg__fi
     if (o->supports)
         filter->order = o->supports == STG_SUPPORTS_EXACT ? STG__EXACT : STG__PORT_REVERSED;
     filter->kind = STG__DUAL_RANDOM_WALK;
-    if (kind && !stg__filter_named(kind, &filter->kind))
+    if (kind && !stg__word_find(stg__filters, kind, &filter->kind))
         return stg__fail(err, STG_E_INVALID, "there is no filter \"%.40s\"", kind);
     return STG_OK;
 }

@@ -51,6 +51,7 @@ stg_model *stg__model_new(stg_ctx *ctx)
     m->object.release = model_release;
     atomic_init(&m->object.refs, 1);
     m->ctx = stg__ctx_ref(ctx);
+    m->lags = 1;
     if (stg__names_create(&m->columns, ctx, STG__MAX_COLUMNS) == STG_OK &&
         stg__names_create(&m->nodes, ctx, 65536) == STG_OK &&
         stg__names_create(&m->routes, ctx, 65536) == STG_OK)
@@ -152,6 +153,11 @@ int32_t stg_model_get_info(const stg_model *m, stg_model_info *info)
         .units = net ? m->net.shape.units : 0,
         .hops = net ? m->net.shape.hops : 0,
         .nodes = stg__model_nodes(m),
+        .lags = net ? m->lags : 0,
+        .time = net && m->time_inputs ? STG_TIME_OF_DAY : STG_TIME_NONE,
+        .filter = net ? stg__word_text(stg__filters, m->filter.kind) : NULL,
+        .recursion = net ? stg__word_text(stg__recursions, m->net.shape.recursion) : NULL,
+        .decoder = net ? stg__word_text(stg__decoders, m->net.shape.decoder) : NULL,
     };
     return stg__info_write(info, &i, sizeof i);
 }

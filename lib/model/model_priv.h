@@ -59,7 +59,8 @@ struct stg_model {
     double *profile; /* [columns][nodes][slots] of log(1 + x); NaN: never seen */
     /* "dcrnn"; the net works on deviations from the profile, in units of `deviation` */
     stg__net net;
-    stg__filter filter; /* "dcrnn_series": the supports that the weights were learnt with */
+    stg__filter filter; /* the supports that the weights were learnt with */
+    uint32_t lags;      /* nets: windows that one step of the encoder reads side by side */
     bool time_inputs;   /* encoder and decoder (in a "dcrnn_series" the encoder) know the time of day */
     real *params;
     real *packed;
@@ -88,8 +89,8 @@ typedef struct stg__state {
     double *level;        /* [2][targets][nodes] "seasonal": EWMA of seen and of the profile */
     stg__supports supports;
     stg__run run; /* nets */
-    real *x;      /* [history][nodes][inputs] */
-    real *extras; /* [horizon][time inputs] */
+    real *x;      /* [steps of the encoder][nodes][inputs] */
+    real *extras; /* [horizon][extras] */
     real *base;   /* [horizon][nodes][targets] */
 } stg__state;
 
@@ -143,20 +144,23 @@ stg_model *stg__model_new(stg_ctx *ctx);
 /* Arrays of these sizes, and the net of a "dcrnn"; called when names, edges and numbers are known. */
 int32_t stg__model_room(stg_model *m);
 int32_t stg__model_net_room(stg_model *m, const stg__shape *shape);
-/* The net's part of a file; load fills the model's net once m->net's shape is known from read_shape,
- * which leaves inputs, extras and walks (2) to the kind. */
-int32_t stg__net_read_shape(const stg_model *m, const stg_bundle *b, stg__shape *s, stg_error *err);
+/* What the encoder and the decoder read, by columns, lags, time inputs, kind and decoder. */
+void stg__net_inputs(const stg_model *m, stg__shape *s);
+/* The net's part of a file; load fills the model's net once its shape is known from read_shape, which
+ * leaves inputs and extras to the kind. */
+int32_t stg__net_read_shape(stg_model *m, const stg_bundle *b, stg__shape *s, stg_error *err);
 int32_t stg__net_load(stg_model *m, const stg_bundle *bundle, const stg__shape *shape, stg_error *err);
 int32_t stg__net_store(const stg_model *m, stg_bundle *bundle);
-/* A number that files write as a word. Reading leaves *value alone when the key is not there. */
+/* A number that files and options write as a word. */
 typedef struct stg__word {
     const char *text; /* NULL behind the last */
     uint32_t value;
 } stg__word;
-int32_t stg__net_read_word(const stg_bundle *b, const char *key, const stg__word *words,
-                           uint32_t *value, stg_error *err);
-const char *stg__net_word(const stg__word *words, uint32_t value);
-bool stg__filter_named(const char *name, uint32_t *kind); /* as files name the filters */
+extern const stg__word stg__recursions[];
+extern const stg__word stg__decoders[];
+extern const stg__word stg__filters[];
+bool stg__word_find(const stg__word *words, const char *text, uint32_t *value); /* false: not there */
+const char *stg__word_text(const stg__word *words, uint32_t value);
 uint32_t stg__model_columns(const stg_model *m);
 uint32_t stg__model_nodes(const stg_model *m);
 /* Copies of walk weights of the model's own graph: edges added up over routes. */

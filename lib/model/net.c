@@ -71,12 +71,13 @@ static bool within(const stg__shape *s)
     } limit[] = {
         {s->inputs, 1, 256},
         {s->targets, 1, 256},
-        {s->extras, 0, 256},
+        {s->extras, 0, s->decoder == STG__SEQ2SEQ ? 256 : 0},
         {s->layers, 1, STG__MAX_LAYERS},
         {s->units, 1, STG__MAX_UNITS},
         {s->hops, 0, STG__MAX_HOPS},
         {s->walks, 1, 2},
         {s->recursion, STG__RESTART, STG__POWER},
+        {s->decoder, STG__SEQ2SEQ, STG__DIRECT_RELU},
         {s->history, 1, STG__MAX_WINDOWS},
         {s->horizon, 0, STG__MAX_WINDOWS},
     };
@@ -93,17 +94,19 @@ bool stg__net_init(stg__net *net, const stg__shape *s)
         return false;
     net->shape = *s;
     net->copies = s->walks * s->hops + 1;
+    net->parts = s->decoder == STG__SEQ2SEQ ? 2 : 1;
+    net->outputs = s->decoder == STG__SEQ2SEQ ? s->targets : s->horizon * s->targets;
     place_steps(net);
-    for (uint32_t part = 0; part < 2; part++)
+    for (uint32_t part = 0; part < net->parts; part++)
         for (uint32_t l = 0; l < s->layers; l++) {
             const uint32_t lowest = part == STG__ENCODER ? s->inputs : s->targets + s->extras;
             place_cell(net, &net->cell[part][l], l == 0 ? lowest : s->units);
         }
-    net->proj_w = take(&net->params, (size_t)s->units * s->targets);
-    net->proj_b = take(&net->params, s->targets);
-    net->pack_proj_w = take(&net->pack_size, stg__packed_size(s->units, s->targets));
-    net->pack_proj_b = take(&net->pack_size, padded(s->targets));
-    net->back_proj = take(&net->back_size, stg__packed_size(s->targets, s->units));
+    net->proj_w = take(&net->params, (size_t)s->units * net->outputs);
+    net->proj_b = take(&net->params, net->outputs);
+    net->pack_proj_w = take(&net->pack_size, stg__packed_size(s->units, net->outputs));
+    net->pack_proj_b = take(&net->pack_size, padded(net->outputs));
+    net->back_proj = take(&net->back_size, stg__packed_size(net->outputs, s->units));
     return true;
 }
 
@@ -118,24 +121,24 @@ static void pack_all(real *to, real *bias_to, uint32_t rows, uint32_t cols, cons
 void stg__net_pack(const stg__net *net, const real *p, real *packed)
 {
     const uint32_t u = net->shape.units;
-    for (uint32_t i = 0; i < 2 * net->shape.layers; i++) {
-        const stg__cell *c = &net->cell[i % 2][i / 2];
+    for (uint32_t i = 0; i < net->parts * net->shape.layers; i++) {
+        const stg__cell *c = stg__net_cell(net, i);
         const uint32_t rows = net->copies * (c->inputs + u);
         pack_all(packed + c->pack_gate_w, packed + c->pack_gate_b, rows, 2 * u, p + c->gate_w,
                  p + c->gate_b);
         pack_all(packed + c->pack_cand_w, packed + c->pack_cand_b, rows, u, p + c->cand_w,
                  p + c->cand_b);
     }
-    pack_all(packed + net->pack_proj_w, packed + net->pack_proj_b, u, net->shape.targets,
-             p + net->proj_w, p + net->proj_b);
+    pack_all(packed + net->pack_proj_w, packed + net->pack_proj_b, u, net->outputs, p + net->proj_w,
+             p + net->proj_b);
 }
 
 void stg__net_pack_back(const stg__net *net, const real *p, real *packed)
 {
     const uint32_t u = net->shape.units;
     const uint32_t h_rows = net->copies * u;
-    for (uint32_t i = 0; i < 2 * net->shape.layers; i++) {
-        const stg__cell *c = &net->cell[i % 2][i / 2];
+    for (uint32_t i = 0; i < net->parts * net->shape.layers; i++) {
+        const stg__cell *c = stg__net_cell(net, i);
         const uint32_t x_rows = net->copies * c->inputs;
         const real *gate_h = p + c->gate_w + (size_t)x_rows * 2 * u;
         const real *cand_h = p + c->cand_w + (size_t)x_rows * u;
@@ -144,8 +147,8 @@ void stg__net_pack_back(const stg__net *net, const real *p, real *packed)
         stg__pack(packed + c->back_gate, 2 * u, 0, 2 * u, h_rows, gate_h, 1, 2 * u);
         stg__pack(packed + c->back_cand, u, 0, u, h_rows, cand_h, 1, u);
     }
-    stg__pack(packed + net->back_proj, net->shape.targets, 0, net->shape.targets, u,
-              p + net->proj_w, 1, net->shape.targets);
+    stg__pack(packed + net->back_proj, net->outputs, 0, net->outputs, u, p + net->proj_w, 1,
+              net->outputs);
 }
 
 static void fill_normal(real *w, size_t count, double deviation, stg__rng *rng)
@@ -159,8 +162,8 @@ void stg__net_start(const stg__net *net, real *p, uint64_t seed)
     const uint32_t u = net->shape.units;
     stg__rng rng;
     memset(p, 0, net->params * sizeof *p);
-    for (uint32_t i = 0; i < 2 * net->shape.layers; i++) {
-        const stg__cell *c = &net->cell[i % 2][i / 2];
+    for (uint32_t i = 0; i < net->parts * net->shape.layers; i++) {
+        const stg__cell *c = stg__net_cell(net, i);
         const size_t rows = (size_t)net->copies * (c->inputs + u);
         stg__rng_init(&rng, seed, i);
         fill_normal(p + c->gate_w, rows * 2 * u, sqrt(2.0 / (double)(rows + 2 * u)), &rng);
@@ -169,6 +172,5 @@ void stg__net_start(const stg__net *net, real *p, uint64_t seed)
             p[c->gate_b + j] = 1;
     }
     stg__rng_init(&rng, seed, 2 * STG__MAX_LAYERS);
-    fill_normal(p + net->proj_w, (size_t)u * net->shape.targets,
-                sqrt(2.0 / (u + net->shape.targets)), &rng);
+    fill_normal(p + net->proj_w, (size_t)u * net->outputs, sqrt(2.0 / (u + net->outputs)), &rng);
 }

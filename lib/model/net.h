@@ -26,6 +26,8 @@
 #define stg__run_cell STG_REAL(stg__run_cell)
 #define stg__run_diffuse STG_REAL(stg__run_diffuse)
 #define stg__run_state STG_REAL(stg__run_state)
+#define stg__run_direct STG_REAL(stg__run_direct)
+#define stg__back_direct STG_REAL(stg__back_direct)
 #define stg__run_inputs STG_REAL(stg__run_inputs)
 #define stg__back_create STG_REAL(stg__back_create)
 #define stg__back_clear STG_REAL(stg__back_clear)
@@ -54,6 +56,12 @@ enum { STG__ENCODER, STG__DECODER };
  */
 enum { STG__RESTART, STG__CARRY, STG__PYGT, STG__POWER };
 
+/*
+ * What makes the outputs: a decoder that steps on its own outputs, or, straight from the encoder's last
+ * state, one linear map to all steps ahead at once; with relu only what of the state is above zero.
+ */
+enum { STG__SEQ2SEQ, STG__DIRECT, STG__DIRECT_RELU };
+
 typedef struct stg__shape {
     uint32_t inputs;  /* of the encoder, features of a node */
     uint32_t targets; /* outputs of a node; the decoder reads its own */
@@ -63,7 +71,8 @@ typedef struct stg__shape {
     uint32_t hops;  /* K; 0: no graph */
     uint32_t walks; /* 1 or 2 */
     uint32_t recursion;
-    uint32_t history;
+    uint32_t decoder;
+    uint32_t history; /* steps of the encoder */
     uint32_t horizon;
 } stg__shape;
 
@@ -94,17 +103,31 @@ typedef struct stg__step {
 typedef struct stg__net {
     stg__shape shape;
     uint32_t copies; /* M = walks * hops + 1 */
+    uint32_t parts;   /* 2; without a decoder 1 */
+    uint32_t outputs; /* columns of the projection: targets; without a decoder [horizon][targets] */
     stg__step step[STG__MAX_COPIES]; /* for copy 1 .. M - 1 */
     stg__cell cell[2][STG__MAX_LAYERS];
-    size_t proj_w; /* [units][targets] */
+    size_t proj_w; /* [units][outputs] */
     size_t proj_b;
     size_t pack_proj_w;
     size_t pack_proj_b;
-    size_t back_proj; /* [targets][units] */
+    size_t back_proj; /* [outputs][units] */
     size_t params;
     size_t pack_size;
     size_t back_size;
 } stg__net;
+
+/* Cell number i of parts * layers: each layer's encoder and decoder. */
+static inline const stg__cell *stg__net_cell(const stg__net *net, uint32_t i)
+{
+    return &net->cell[i % net->parts][i / net->parts];
+}
+
+/* Steps of both parts. */
+static inline size_t stg__net_steps(const stg__net *net)
+{
+    return (size_t)net->shape.history + (net->parts == 2 ? net->shape.horizon : 0);
+}
 
 /* Fills net; false when the shape is beyond the limits. */
 bool stg__net_init(stg__net *net, const stg__shape *shape);
@@ -127,6 +150,8 @@ typedef struct stg__run {
     real *c[STG__MAX_LAYERS];   /* [steps][nodes][units] */
     real *x[2];                 /* [steps of the part][nodes][M inputs] diffused inputs */
     real *out;                  /* [horizon][nodes][targets] */
+    real *top;                  /* without a decoder: [nodes][units] what the projection reads */
+    real *wide;                 /* and what it makes: [nodes][outputs] */
     uint8_t *own;               /* [horizon][nodes][targets] 1: the decoder's next step read its own
                                    output, 0: a label; only when taped */
     void *memory;
@@ -150,9 +175,10 @@ typedef struct stg__feed {
     const real *base;
 } stg__feed;
 
-/* Encoder over the history, then `steps` steps of the decoder into run->out. */
+/* Encoder over the history, then `steps` steps of the decoder into run->out; without a decoder all. */
 void stg__run_forward(stg__run *run, const real *packed, const stg__feed *feed, uint32_t steps);
-/* Parts of it, for tests of single cells. */
+/* Parts of it. */
+void stg__run_direct(stg__run *run, const real *packed, const real *base);
 void stg__run_cell(stg__run *run, const real *packed, uint32_t part, uint32_t layer, uint32_t t);
 void stg__run_diffuse(const stg__run *run, real *copies, uint32_t width);
 real *stg__run_state(const stg__run *run, uint32_t layer, uint32_t slot); /* [nodes][M units] */
@@ -169,6 +195,7 @@ typedef struct stg__back {
     real *drh;                  /* [nodes][M units] */
     real *dx;                   /* [nodes][M inputs] of the lowest layer, at the step at hand */
     real *dout;                 /* [horizon][nodes][targets]: set by the caller */
+    real *wide;                 /* without a decoder: the same as [nodes][outputs] */
     void *memory;
 } stg__back;
 
@@ -178,7 +205,8 @@ void stg__back_clear(stg__back *back);
 /* Adds the gradient of all parameters to gradient; run holds the tape of a forward pass of `steps`
  * decoder steps, back->dout the derivative by its outputs (overwritten). */
 void stg__back_run(stg__back *back, const real *packed_back, uint32_t steps, real *gradient);
-/* Parts of it, for tests of single cells. */
+/* Parts of it. */
+void stg__back_direct(stg__back *back, const real *packed_back, uint32_t steps, real *gradient);
 void stg__back_reset(stg__back *back);
 void stg__back_cell(stg__back *back, const real *packed_back, uint32_t part, uint32_t layer,
                     uint32_t t, bool want_dx);

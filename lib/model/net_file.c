@@ -25,7 +25,7 @@ static bool block_at(const stg__net *net, uint32_t i, block *b)
 {
     static const char *const part[] = {"encoder", "decoder"};
     const uint32_t u = net->shape.units;
-    const uint32_t cells = 2 * net->shape.layers;
+    const uint32_t cells = net->parts * net->shape.layers;
     if (i >= 4 * cells + 2)
         return false;
     if (i >= 4 * cells) {
@@ -34,7 +34,7 @@ static bool block_at(const stg__net *net, uint32_t i, block *b)
         b->at = bias ? net->proj_b : net->proj_w;
         b->inputs = 0;
         b->rows = bias ? 0 : u;
-        b->cols = net->shape.targets;
+        b->cols = net->outputs;
         return true;
     }
     const uint32_t p = i / 4 / net->shape.layers;
@@ -92,36 +92,70 @@ static int32_t read_u32(const stg_bundle *b, const char *key, uint32_t most, uin
     return STG_OK;
 }
 
-int32_t stg__net_read_word(const stg_bundle *b, const char *key, const stg__word *words,
-                           uint32_t *value, stg_error *err)
+const stg__word stg__recursions[] = {{"restart", STG__RESTART}, {"carry", STG__CARRY},
+                                     {"pygt", STG__PYGT},       {"power", STG__POWER}, {NULL, 0}};
+const stg__word stg__decoders[] = {{"seq2seq", STG__SEQ2SEQ}, {"direct", STG__DIRECT},
+                                   {"direct_relu", STG__DIRECT_RELU}, {NULL, 0}};
+const stg__word stg__filters[] = {{"dual_random_walk", STG__DUAL_RANDOM_WALK},
+                                  {"random_walk", STG__RANDOM_WALK},
+                                  {"laplacian", STG__LAPLACIAN},
+                                  {"laplacian_2", STG__LAPLACIAN_2}, {NULL, 0}};
+static const stg__word orders[] = {{"exact", STG__EXACT}, {"port_reversed", STG__PORT_REVERSED},
+                                   {NULL, 0}};
+
+bool stg__word_find(const stg__word *words, const char *text, uint32_t *value)
 {
-    const char *text = stg__bundle_meta(b, key);
-    for (; text && words->text; words++)
+    for (; words->text; words++)
         if (strcmp(text, words->text) == 0) {
             *value = words->value;
-            return STG_OK;
+            return true;
         }
-    return text ? stg__fail(err, STG_E_FORMAT, "metadata %s is \"%.40s\"", key, text) : STG_OK;
+    return false;
 }
 
-const char *stg__net_word(const stg__word *words, uint32_t value)
+const char *stg__word_text(const stg__word *words, uint32_t value)
 {
     while (words->text && words->value != value)
         words++;
     return words->text;
 }
 
-static const stg__word recursions[] = {{"restart", STG__RESTART}, {"carry", STG__CARRY},
-                                       {"pygt", STG__PYGT},       {"power", STG__POWER}, {NULL, 0}};
-
-int32_t stg__net_read_shape(const stg_model *m, const stg_bundle *b, stg__shape *s, stg_error *err)
+/* Leaves *value alone when the key is not there. */
+static int32_t read_word(const stg_bundle *b, const char *key, const stg__word *words,
+                         uint32_t *value, stg_error *err)
 {
-    *s = (stg__shape){.targets = m->targets, .walks = 2, .history = m->history,
-                      .horizon = m->horizon, .recursion = STG__RESTART};
+    const char *text = stg__bundle_meta(b, key);
+    return !text || stg__word_find(words, text, value)
+               ? STG_OK
+               : stg__fail(err, STG_E_FORMAT, "metadata %s is \"%.40s\"", key, text);
+}
+
+void stg__net_inputs(const stg_model *m, stg__shape *s)
+{
+    const uint32_t time = !m->time_inputs ? 0 : m->kind->plain ? 1 : STG__TIME_INPUTS;
+    s->inputs = m->inputs * m->lags + time;
+    s->extras = m->kind->plain || s->decoder != STG__SEQ2SEQ ? 0 : time;
+}
+
+int32_t stg__net_read_shape(stg_model *m, const stg_bundle *b, stg__shape *s, stg_error *err)
+{
+    *s = (stg__shape){.targets = m->targets, .horizon = m->horizon, .recursion = STG__RESTART,
+                      .decoder = STG__SEQ2SEQ};
+    m->filter = (stg__filter){STG__DUAL_RANDOM_WALK, STG__EXACT};
+    m->lags = 1;
     STG_RETURN_IF_ERROR(read_u32(b, "model/layers", STG__MAX_LAYERS, &s->layers, err));
     STG_RETURN_IF_ERROR(read_u32(b, "model/units", STG__MAX_UNITS, &s->units, err));
     STG_RETURN_IF_ERROR(read_u32(b, "model/hops", STG__MAX_HOPS, &s->hops, err));
-    return stg__net_read_word(b, "model/recursion", recursions, &s->recursion, err);
+    if (stg__bundle_meta(b, "model/lags"))
+        STG_RETURN_IF_ERROR(read_u32(b, "model/lags", m->history, &m->lags, err));
+    if (m->lags == 0)
+        return stg__fail(err, STG_E_FORMAT, "metadata model/lags is 0");
+    STG_RETURN_IF_ERROR(read_word(b, "model/filter", stg__filters, &m->filter.kind, err));
+    STG_RETURN_IF_ERROR(read_word(b, "model/supports", orders, &m->filter.order, err));
+    STG_RETURN_IF_ERROR(read_word(b, "model/decoder", stg__decoders, &s->decoder, err));
+    s->walks = stg__filter_walks(m->filter.kind);
+    s->history = m->history - m->lags + 1;
+    return read_word(b, "model/recursion", stg__recursions, &s->recursion, err);
 }
 
 /* The sizes in the metadata are believed only when the file has tensors of these sizes. */
@@ -168,8 +202,18 @@ int32_t stg__net_store(const stg_model *m, stg_bundle *bundle)
     STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/layers", s->layers));
     STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/units", s->units));
     STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/hops", s->hops));
-    STG_RETURN_IF_ERROR(stg__bundle_set_meta(bundle, "model/recursion",
-                                             stg__net_word(recursions, s->recursion)));
+    const struct {
+        const char *key;
+        const char *text;
+    } word[] = {
+        {"model/filter", stg__word_text(stg__filters, m->filter.kind)},
+        {"model/supports", stg__word_text(orders, m->filter.order)},
+        {"model/recursion", stg__word_text(stg__recursions, s->recursion)},
+        {"model/decoder", stg__word_text(stg__decoders, s->decoder)},
+    };
+    for (size_t i = 0; i < sizeof word / sizeof *word; i++)
+        STG_RETURN_IF_ERROR(stg__bundle_set_meta(bundle, word[i].key, word[i].text));
+    STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/lags", m->lags));
     for (uint32_t i = 0; block_at(&m->net, i, &b); i++)
         STG_RETURN_IF_ERROR(store_block(m, bundle, &b));
     return STG_OK;

@@ -19,10 +19,10 @@ int32_t stg__back_create(stg__back *back, stg_ctx *ctx, const stg__run *run)
 {
     const stg__net *net = run->net;
     const stg__shape *s = &net->shape;
-    const size_t steps = (size_t)s->history + s->horizon;
+    const size_t steps = stg__net_steps(net);
     const size_t n = run->nodes;
     uint32_t widest = s->inputs;
-    carve piece[4 * STG__MAX_LAYERS + 3];
+    carve piece[4 * STG__MAX_LAYERS + 4];
     size_t pieces = 0;
     memset(back, 0, sizeof *back);
     if (widest < s->targets + s->extras)
@@ -36,6 +36,7 @@ int32_t stg__back_create(stg__back *back, stg_ctx *ctx, const stg__run *run)
     piece[pieces++] = (carve){&back->drh, n * net->copies * s->units};
     piece[pieces++] = (carve){&back->dx, n * net->copies * widest};
     piece[pieces++] = (carve){&back->dout, (size_t)s->horizon * n * s->targets};
+    piece[pieces++] = (carve){&back->wide, s->decoder == STG__SEQ2SEQ ? 0 : n * net->outputs};
     size_t total = 0;
     for (size_t i = 0; i < pieces; i++)
         total += (piece[i].count + 15) / 16 * 16;
@@ -243,7 +244,10 @@ void stg__back_run(stg__back *back, const real *packed, uint32_t steps, real *gr
 {
     const stg__shape *s = &back->run->net->shape;
     stg__back_reset(back);
-    for (uint32_t d = steps; d-- > 0;) {
+    const bool direct = s->decoder != STG__SEQ2SEQ;
+    if (direct)
+        stg__back_direct(back, packed, steps, gradient);
+    for (uint32_t d = direct ? 0 : steps; d-- > 0;) {
         project_back(back, packed, d, gradient);
         for (uint32_t l = s->layers; l-- > 0;)
             stg__back_cell(back, packed, STG__DECODER, l, s->history + d, d > 0);
@@ -254,5 +258,6 @@ void stg__back_run(stg__back *back, const real *packed, uint32_t steps, real *gr
         for (uint32_t l = s->layers; l-- > 0;)
             stg__back_cell(back, packed, STG__ENCODER, l, t, false);
     stg__back_weights(back, STG__ENCODER, 0, s->history, gradient);
-    stg__back_weights(back, STG__DECODER, s->history, steps, gradient);
+    if (!direct)
+        stg__back_weights(back, STG__DECODER, s->history, steps, gradient);
 }

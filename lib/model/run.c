@@ -41,10 +41,11 @@ typedef struct carve {
 int32_t stg__run_create(stg__run *run, stg_ctx *ctx, const stg__net *net, uint32_t nodes, bool taped)
 {
     const stg__shape *s = &net->shape;
-    const size_t steps = taped ? (size_t)s->history + s->horizon : 1;
+    const size_t steps = taped ? stg__net_steps(net) : 1;
     const size_t slots = taped ? steps + 1 : 2;
     const size_t n = nodes;
-    carve piece[4 * STG__MAX_LAYERS + 3];
+    const size_t direct = s->decoder == STG__SEQ2SEQ ? 0 : n;
+    carve piece[4 * STG__MAX_LAYERS + 5];
     size_t pieces = 0;
     memset(run, 0, sizeof *run);
     for (uint32_t l = 0; l < s->layers; l++) {
@@ -58,6 +59,8 @@ int32_t stg__run_create(stg__run *run, stg_ctx *ctx, const stg__net *net, uint32
         piece[pieces++] = (carve){&run->x[part], own * n * net->copies * net->cell[part][0].inputs};
     }
     piece[pieces++] = (carve){&run->out, (size_t)s->horizon * n * s->targets};
+    piece[pieces++] = (carve){&run->top, direct * s->units};
+    piece[pieces++] = (carve){&run->wide, direct * net->outputs};
     size_t total = 0;
     for (size_t i = 0; i < pieces; i++)
         total += (piece[i].count + 15) / 16 * 16;
@@ -194,6 +197,10 @@ void stg__run_forward(stg__run *run, const real *packed, const stg__feed *feed, 
     const stg__shape *s = &net->shape;
     const uint32_t wide = net->copies * s->units;
     encode(run, packed, feed->x);
+    if (s->decoder != STG__SEQ2SEQ) {
+        stg__run_direct(run, packed, feed->base);
+        return;
+    }
     for (uint32_t d = 0; d < steps; d++) {
         const uint32_t t = s->history + d;
         fill_decoder(run, feed, d);

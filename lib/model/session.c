@@ -25,9 +25,9 @@ static int32_t read_plain(stg_session *s, const stg_model *m, const stg_session_
 {
     if (!o->mean != !o->deviation || o->supports > STG_SUPPORTS_PORT_REVERSED)
         return STG_E_INVALID;
+    s->filter = m->filter;
     if (!m->kind->plain)
         return o->mean || o->supports ? STG_E_INVALID : STG_OK;
-    s->filter = m->filter;
     if (o->supports)
         s->filter.order = o->supports == STG_SUPPORTS_EXACT ? STG__EXACT : STG__PORT_REVERSED;
     for (uint32_t c = 0; c < stg__model_columns(m); c++) {

@@ -39,10 +39,10 @@ static void fill_plain_window(stg__data *d, const stg_model *m, const stg__windo
         real *x = d->x + (place * nodes + i) * s->inputs;
         real *y = d->y + (place * nodes + i) * s->targets;
         for (uint32_t c = 0; c < m->inputs; c++)
-            x[c] = (real)stg__plain_input(stg__window_value(w, c, order[i]), m->global_mean[c],
-                                          m->global_deviation[c]);
+            x[(c + 1) * m->lags - 1] = (real)stg__plain_input(
+                stg__window_value(w, c, order[i]), m->global_mean[c], m->global_deviation[c]);
         if (m->time_inputs)
-            x[m->inputs] = (real)day;
+            x[m->inputs * m->lags] = (real)day;
         for (uint32_t k = 0; k < s->targets; k++) {
             const uint32_t c = m->target[k];
             y[k] = (real)((stg__window_value(w, c, order[i]) - m->global_mean[c]) /
@@ -63,14 +63,28 @@ static void fill_window(stg__data *d, const stg_model *m, const stg__window *w, 
     for (uint32_t i = 0; i < nodes; i++) {
         real *x = d->x + (place * nodes + i) * s->inputs;
         real *y = d->y + (place * nodes + i) * s->targets;
-        for (uint32_t c = 0; c < m->inputs; c++) {
-            x[c] = (real)stg__clipped(scaled(m, w, c, i, order[i]));
-        }
-        for (uint32_t j = 0; j < s->extras; j++)
-            x[m->inputs + j] = (real)time[j];
+        for (uint32_t c = 0; c < m->inputs; c++)
+            x[(c + 1) * m->lags - 1] = (real)stg__clipped(scaled(m, w, c, i, order[i]));
+        for (uint32_t j = 0; m->time_inputs && j < STG__TIME_INPUTS; j++)
+            x[m->inputs * m->lags + j] = (real)time[j];
         for (uint32_t k = 0; k < s->targets; k++)
             y[k] = (real)scaled(m, w, m->target[k], i, order[i]);
     }
+}
+
+/* The windows before as further features of a window, the oldest first. What lies over a gap is another
+ * series, but no sample reaches over a gap. */
+static void fill_lags(stg__data *d, const stg_model *m, size_t w)
+{
+    const size_t wide = m->net.shape.inputs;
+    const size_t row = stg__model_nodes(m) * wide;
+    real *x = d->x + w * row;
+    for (size_t i = 0; i < row; i += wide)
+        for (uint32_t c = 0; c < m->inputs; c++)
+            for (uint32_t back = 1; back < m->lags; back++) {
+                const size_t last = i + (c + 1) * m->lags - 1;
+                x[last - back] = back <= w ? (x - back * row)[last] : 0;
+            }
 }
 
 /* The present deviation at the end of each window, as a session has it. Over a gap it would be another
@@ -157,6 +171,8 @@ int32_t stg__data_create(stg__data *d, const stg_model *m, const stg_trainer *t,
         return STG_E_NOMEM;
     for (size_t w = 0; w < t->windows; w++)
         (m->kind->plain ? fill_plain_window : fill_window)(d, m, &t->window[w], w, order);
+    for (size_t w = 0; w < t->windows; w++)
+        fill_lags(d, m, w);
     for (size_t w = 0; !m->kind->plain && w < t->windows; w++)
         fill_recent(d, m, w);
     find_samples(d, m, t, train);

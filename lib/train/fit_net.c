@@ -39,12 +39,12 @@ stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first)
 {
     const stg__shape *s = &f->m->net.shape;
     const size_t nodes = stg__model_nodes(f->m);
-    const size_t then = first + s->history;
+    const size_t then = first + f->m->history;
     const bool plain = f->m->kind->plain;
     if (!plain)
         stg__data_base(&f->data, f->m, first, desk->base);
     return (stg__feed){
-        .x = f->data.x + first * nodes * s->inputs,
+        .x = f->data.x + (first + f->m->lags - 1) * nodes * s->inputs,
         .extras = f->data.time + then * s->extras,
         .labels = f->data.y + then * nodes * s->targets,
         .feed = f->scale > 0 ? f->feed : NULL,
@@ -101,7 +101,7 @@ static double labels_in(const stg__fit *f, const size_t *sample, size_t samples)
     const size_t row = (size_t)stg__model_nodes(f->m) * s->targets;
     double count = 0;
     for (size_t i = 0; i < samples; i++) {
-        const real *y = f->data.y + (sample[i] + s->history) * row;
+        const real *y = f->data.y + (sample[i] + f->m->history) * row;
         for (size_t j = 0; j < s->horizon * row; j++)
             count += !isnan(y[j]);
     }
@@ -281,20 +281,8 @@ static int32_t set_up(stg__fit *f, const uint32_t *order, size_t train, stg_erro
     const stg_trainer_opts *o = &f->t->o;
     stg_model *m = f->m;
     const bool plain = m->kind->plain;
-    const stg__shape shape = {
-        .inputs = m->inputs + (plain ? 1 : STG__TIME_INPUTS),
-        .targets = m->targets,
-        .extras = plain ? 0 : STG__TIME_INPUTS,
-        .layers = o->layers,
-        .units = o->units,
-        .hops = o->hops,
-        .walks = 2,
-        .recursion = STG__RESTART,
-        .history = o->history,
-        .horizon = o->horizon,
-    };
-    m->time_inputs = true;
-    m->filter = (stg__filter){STG__DUAL_RANDOM_WALK, STG__EXACT};
+    stg__shape shape;
+    stg__form_shape(&f->t->form, o, m, &shape);
     STG_RETURN_IF_ERROR(stg__model_net_room(m, &shape));
     STG_RETURN_IF_ERROR(stg__data_create(&f->data, m, f->t, order, train));
     if (f->data.trains == 0 || f->data.valids == 0)
@@ -310,7 +298,7 @@ static int32_t set_up(stg__fit *f, const uint32_t *order, size_t train, stg_erro
     stg__net_start(&m->net, m->params, o->seed);
     /* Outputs begin as what is left of the present deviation, and get better from there. */
     if (!plain)
-        memset(m->params + m->net.proj_w, 0, (size_t)o->units * m->targets * sizeof(real));
+        memset(m->params + m->net.proj_w, 0, (size_t)o->units * m->net.outputs * sizeof(real));
     repack(f);
     return STG_OK;
 }

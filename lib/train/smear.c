@@ -18,10 +18,10 @@ static void add_sample(const stg__fit *f, size_t first, double *sum, uint32_t *c
     const stg_model *m = f->m;
     const stg__shape *s = &m->net.shape;
     const uint32_t nodes = stg__model_nodes(m);
-    const real *y = f->data.y + (first + s->history) * nodes * s->targets;
+    const real *y = f->data.y + (first + m->history) * nodes * s->targets;
     const real *out = f->desk[0].run.out;
     for (uint32_t d = 0; d < s->horizon; d++) {
-        const uint32_t slot = stg__day_slot(m, f->t->window[first + s->history + d].start_ns);
+        const uint32_t slot = stg__day_slot(m, f->t->window[first + m->history + d].start_ns);
         for (uint32_t i = 0; i < nodes; i++)
             for (uint32_t k = 0; k < s->targets; k++) {
                 const size_t from = ((size_t)d * nodes + i) * s->targets + k;

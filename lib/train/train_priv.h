@@ -39,11 +39,19 @@ typedef struct stg__course {
     double floor;
 } stg__course;
 
+/* What the net looks like: the trainer's words, checked. */
+typedef struct stg__form {
+    uint32_t filter;
+    uint32_t recursion;
+    uint32_t decoder;
+} stg__form;
+
 struct stg_trainer {
     stg__handle handle;
     stg_ctx *ctx;
     stg_trainer_opts o; /* every default filled in; no text of it is kept */
     stg__course course;
+    stg__form form;
     const stg__kind *kind;
     uint64_t window_ns;
     stg__names *columns;
@@ -71,6 +79,10 @@ int32_t stg__course_read(stg__course *c, const stg_trainer_opts *o, stg_error *e
  * better validation loss. */
 double stg__course_rate(const stg__course *c, double first, double now, uint32_t epoch,
                         uint32_t epochs, uint32_t idle);
+
+int32_t stg__form_read(stg__form *f, const stg_trainer_opts *o, stg_error *err);
+/* The shape of the net, and what of it stands in the model. */
+void stg__form_shape(const stg__form *f, const stg_trainer_opts *o, stg_model *m, stg__shape *shape);
 
 /* Takes the graph's columns in (no error but STG_E_NOMEM, STG_E_LIMIT: nothing was taken). */
 int32_t stg__series_add(stg_trainer *t, const stg_graph *g);

@@ -63,6 +63,7 @@ static void fill_defaults(stg_trainer_opts *o, const stg__kind *kind)
     or_else(&o->batch, 16);
     or_else(&o->threads, 1);
     or_else(&o->curriculum, 200);
+    or_else(&o->lags, 1);
 }
 
 static int32_t check_options(const stg_trainer_opts *o, stg_error *err)
@@ -90,6 +91,7 @@ static int32_t trainer_init(stg_trainer *t, const stg_trainer_opts *given, stg_e
     fill_defaults(&t->o, t->kind);
     STG_RETURN_IF_ERROR(check_options(&t->o, err));
     STG_RETURN_IF_ERROR(stg__course_read(&t->course, given, err));
+    STG_RETURN_IF_ERROR(stg__form_read(&t->form, &t->o, err));
     STG_RETURN_IF_ERROR(stg__names_create(&t->columns, t->ctx, STG__MAX_COLUMNS));
     STG_RETURN_IF_ERROR(stg__names_create(&t->nodes, t->ctx, 65536));
     STG_RETURN_IF_ERROR(stg__names_create(&t->routes, t->ctx, 65536));
@@ -99,6 +101,7 @@ static int32_t trainer_init(stg_trainer *t, const stg_trainer_opts *given, stg_e
     STG_RETURN_IF_ERROR(add_columns(t->columns, inputs, index, &t->inputs, "inputs", err));
     STG_RETURN_IF_ERROR(add_columns(t->columns, targets, t->target, &t->targets, "targets", err));
     t->o.kind = t->o.inputs = t->o.targets = NULL; /* the caller's texts may go */
+    t->o.filter = t->o.recursion = t->o.decoder = NULL;
     t->o.loss = t->o.optimizer = t->o.schedule = t->o.milestones = NULL;
     return STG_OK;
 }

@@ -205,6 +205,7 @@ static void swap(void *object, void *twin)
     *t = *from;
     t->o = old.o;
     t->course = old.course;
+    t->form = old.form;
     t->kind = old.kind;
     t->columns = old.columns;
     t->inputs = old.inputs;

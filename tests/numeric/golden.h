@@ -144,33 +144,34 @@ static inline void visit_cell(const visit *v, const char *prefix, const stg__cel
     visit_bias(v, tensor(v->b, "%sgconv_biases_%u", prefix, u), c->cand_b, u);
 }
 
-/* The projection is published as [targets][units], the transpose of ours. */
+/* The projection is published as [outputs][units], the transpose of ours. */
 static inline void visit_projection(const visit *v, const char *prefix)
 {
     static real scratch[MOST_OF_BLOCK];
     const uint32_t u = v->net->shape.units;
-    const uint32_t targets = v->net->shape.targets;
+    const uint32_t outputs = v->net->outputs;
     const stg__tensor *t = tensor(v->b, "%sweight", prefix);
-    ck_assert_uint_eq(count_of(t), (size_t)u * targets);
+    ck_assert_uint_eq(count_of(t), (size_t)u * outputs);
     ck_assert_uint_le(count_of(t), MOST_OF_BLOCK);
-    for (uint32_t i = 0; i < u * targets; i++) {
-        real *ours = v->params + v->net->proj_w + (size_t)(i % u) * targets + i / u;
+    for (uint32_t i = 0; i < u * outputs; i++) {
+        real *ours = v->params + v->net->proj_w + (size_t)(i % u) * outputs + i / u;
         if (v->load)
             *ours = (real)number(t, i);
         scratch[i] = *ours;
     }
     if (!v->load)
         v->same(t, scratch);
-    visit_bias(v, tensor(v->b, "%sbias", prefix), v->net->proj_b, targets);
+    visit_bias(v, tensor(v->b, "%sbias", prefix), v->net->proj_b, outputs);
 }
 
 static inline void visit_net(const visit *v, const char *prefix)
 {
     static const char *const part[] = {"encoder", "decoder"};
     char name[128];
-    for (uint32_t i = 0; i < 2 * v->net->shape.layers; i++) {
-        snprintf(name, sizeof name, "%s%s_model.dcgru_layers.%u.", prefix, part[i % 2], i / 2);
-        visit_cell(v, name, &v->net->cell[i % 2][i / 2]);
+    const uint32_t parts = v->net->parts;
+    for (uint32_t i = 0; i < parts * v->net->shape.layers; i++) {
+        snprintf(name, sizeof name, "%s%s_model.dcgru_layers.%u.", prefix, part[i % parts], i / parts);
+        visit_cell(v, name, stg__net_cell(v->net, i));
     }
     snprintf(name, sizeof name, "%sdecoder_model.projection_layer.", prefix);
     visit_projection(v, name);

@@ -94,19 +94,23 @@ static void check_block(probe *p, sample *s, stg_ctx *ctx, const char *name, siz
                   largest);
 }
 
-static void check_gradient(uint32_t hops, uint32_t walks, uint32_t recursion)
+static void check_gradient(uint32_t hops, uint32_t walks, uint32_t recursion, uint32_t decoder)
 {
     static sample s;
     probe p;
     stg__net net;
     stg_ctx *ctx = test_ctx(NULL);
     fill(&p, &s, hops, walks, recursion);
+    p.shape.decoder = decoder;
+    if (decoder != STG__SEQ2SEQ)
+        p.shape.extras = 0;
     ck_assert(stg__net_init(&net, &p.shape));
+    ck_assert_uint_le(net.params, MOST_PARAMS);
     probe_run_d(&p, ctx, NULL);
     const uint32_t u = p.shape.units;
-    for (uint32_t i = 0; i < 2 * p.shape.layers; i++) {
+    for (uint32_t i = 0; i < net.parts * p.shape.layers; i++) {
         char name[64];
-        const stg__cell *c = &net.cell[i % 2][i / 2];
+        const stg__cell *c = stg__net_cell(&net, i);
         const size_t rows = (size_t)net.copies * (c->inputs + u);
         const struct {
             const char *what;
@@ -117,25 +121,28 @@ static void check_gradient(uint32_t hops, uint32_t walks, uint32_t recursion)
                      {"candidate", c->cand_w, rows * u},
                      {"candidate's bias", c->cand_b, u}};
         for (int k = 0; k < 4; k++) {
-            snprintf(name, sizeof name, "%s layer %u %s", i % 2 ? "decoder" : "encoder", i / 2,
+            snprintf(name, sizeof name, "%s layer %u %s", i % net.parts ? "decoder" : "encoder",
+                     i / net.parts,
                      block[k].what);
             check_block(&p, &s, ctx, name, block[k].at, block[k].count);
         }
     }
-    check_block(&p, &s, ctx, "projection", net.proj_w, (size_t)u * p.shape.targets);
-    check_block(&p, &s, ctx, "projection's bias", net.proj_b, p.shape.targets);
+    check_block(&p, &s, ctx, "projection", net.proj_w, (size_t)u * net.outputs);
+    check_block(&p, &s, ctx, "projection's bias", net.proj_b, net.outputs);
     stg_ctx_destroy(ctx);
 }
 
 START_TEST(central_differences)
 {
     for (uint32_t hops = 0; hops <= 2; hops++)
-        check_gradient(hops, 2, STG__RESTART);
-    check_gradient(3, 2, STG__CARRY);
-    check_gradient(2, 1, STG__RESTART);
+        check_gradient(hops, 2, STG__RESTART, STG__SEQ2SEQ);
+    check_gradient(3, 2, STG__CARRY, STG__SEQ2SEQ);
+    check_gradient(2, 1, STG__RESTART, STG__SEQ2SEQ);
     for (uint32_t walks = 1; walks <= 2; walks++) {
-        check_gradient(3, walks, STG__PYGT);
-        check_gradient(3, walks, STG__POWER);
+        check_gradient(3, walks, STG__PYGT, STG__DIRECT_RELU);
+        check_gradient(3, walks, STG__PYGT, STG__SEQ2SEQ);
+        check_gradient(3, walks, STG__POWER, STG__SEQ2SEQ);
+        check_gradient(2, walks, STG__CARRY, STG__DIRECT);
     }
 }
 END_TEST

@@ -87,8 +87,10 @@ class Net:
 
     def shapes(self):
         c = self.case
+        direct = c['decoder'] != 'seq2seq'
+        outputs = c['targets'] * (c['horizon'] if direct else 1)
         shapes = {}
-        for part in ('encoder', 'decoder'):
+        for part in ('encoder',) if direct else ('encoder', 'decoder'):
             for layer in range(c['layers']):
                 inputs = c['units'] if layer else (
                     c['inputs'] if part == 'encoder' else c['targets'] + c['extras'])
@@ -97,8 +99,8 @@ class Net:
                     name = f'{part}_model.dcgru_layers.{layer}.gconv_'
                     shapes[f'{name}weight_({rows}, {cols})'] = (rows, cols)
                     shapes[f'{name}biases_{cols}'] = (cols,)
-        shapes['decoder_model.projection_layer.weight'] = (c['targets'], c['units'])
-        shapes['decoder_model.projection_layer.bias'] = (c['targets'],)
+        shapes['decoder_model.projection_layer.weight'] = (outputs, c['units'])
+        shapes['decoder_model.projection_layer.bias'] = (outputs,)
         return shapes
 
     def gconv(self, w, prefix, x, cols):
@@ -129,6 +131,8 @@ class Net:
         states = [np.zeros((many, nodes, c['units']))] * c['layers']
         for x in data['x']:
             self.step(w, 'encoder', x[None], states)
+        if c['decoder'] != 'seq2seq':
+            return self.direct(w, states[-1], data['base'])
         outputs = []
         read = np.zeros((many, nodes, c['targets']))
         for d in range(c['horizon']):
@@ -140,6 +144,16 @@ class Net:
             label = data['labels'][d]
             read = np.where(data['feed'][d] & ~np.isnan(label), label, y)
         return np.stack(outputs, axis=1)
+
+    def direct(self, w, top, base):
+        """One linear map of the last state to all steps, the outputs of a step side by side."""
+        c = self.case
+        if c['decoder'] == 'direct_relu':
+            top = np.where(top.real > 0, top, 0)
+        y = top @ np.swapaxes(w['decoder_model.projection_layer.weight'], 1, 2)
+        y = y + w['decoder_model.projection_layer.bias'][:, None, :]
+        y = y.reshape(y.shape[:2] + (c['horizon'], c['targets']))
+        return np.moveaxis(y, 2, 1) + base
 
     def loss(self, out, labels):
         """Mean over the known labels: half the square of the error, or the error without its sign,
@@ -216,17 +230,23 @@ def cases():
                'layers': 1 + (i + i // 4) % 2, 'units': 3 + i % 3 // 2, 'inputs': 1 + i % 8 // 3,
                'targets': 1 + i % 7 // 4, 'extras': i % 11 % 3, 'history': 4, 'horizon': 3,
                'loss': 'absolute' if i % 17 % 3 == 1 else 'squared', 'feeding': i % 13 % 3 != 0,
-               'based': i % 19 % 2 == 1}
+               'based': i % 19 % 2 == 1, 'decoder': 'seq2seq'}
     # What does not turn: graphs of nothing, three layers, nothing but a step.
     small = {'filter': 'dual_random_walk', 'recursion': 'carry', 'hops': 2, 'layers': 1, 'units': 3,
              'inputs': 2, 'targets': 1, 'extras': 1, 'history': 3, 'horizon': 2, 'loss': 'squared',
-             'feeding': True, 'based': False}
+             'feeding': True, 'based': False, 'decoder': 'seq2seq'}
     yield {**small, 'graph': 'without edges'}
     yield {**small, 'graph': 'without edges', 'filter': 'laplacian', 'recursion': 'restart'}
     yield {**small, 'graph': 'one node'}
     yield {**small, 'graph': 'mixed', 'layers': 3, 'targets': 2}
     yield {**small, 'graph': 'dense', 'history': 1, 'horizon': 1, 'recursion': 'pygt'}
     yield {**small, 'graph': 'parts', 'history': 1, 'horizon': 5, 'based': True}
+    # Without a decoder; the last is the documented example of PyTorch Geometric Temporal.
+    direct = {**small, 'extras': 0, 'feeding': False, 'decoder': 'direct'}
+    yield {**direct, 'graph': 'mixed', 'layers': 2, 'targets': 2, 'horizon': 3, 'based': True}
+    yield {**direct, 'graph': 'dense', 'decoder': 'direct_relu', 'horizon': 4, 'loss': 'absolute'}
+    yield {**direct, 'graph': 'mixed', 'decoder': 'direct_relu', 'history': 1, 'horizon': 1, 'hops': 1,
+           'inputs': 4, 'units': 8, 'recursion': 'pygt'}
 
 
 def numbers(case, nodes, rng):

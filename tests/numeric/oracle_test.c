@@ -84,6 +84,13 @@ static uint32_t read_recursion(const oracle *o)
     return recursion[place(word(o, "recursion"), names, sizeof names / sizeof *names)];
 }
 
+static uint32_t read_decoder(const oracle *o)
+{
+    static const char *const names[] = {"seq2seq", "direct", "direct_relu"};
+    static const uint32_t decoder[] = {STG__SEQ2SEQ, STG__DIRECT, STG__DIRECT_RELU};
+    return decoder[place(word(o, "decoder"), names, sizeof names / sizeof *names)];
+}
+
 /* NULL when the case does without, or has no such numbers. */
 static real *optional(const oracle *o, const char *what, size_t count)
 {
@@ -114,6 +121,7 @@ static void open_case(oracle *o, stg_ctx *ctx, unsigned at)
         .hops = whole(o, "hops"),
         .walks = stg__filter_walks(filter.kind),
         .recursion = read_recursion(o),
+        .decoder = read_decoder(o),
         .history = whole(o, "history"),
         .horizon = whole(o, "horizon"),
     };

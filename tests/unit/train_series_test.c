@@ -205,6 +205,94 @@ START_TEST(same_seed_same_bits)
 }
 END_TEST
 
+/* A stored model, loaded again: the same bytes. */
+static void check_round_trip(stg_ctx *ctx, const stg_model *m)
+{
+    stg_bundle *b;
+    const stg_model *again;
+    size_t len[2];
+    unsigned char *bytes[2];
+    bytes[0] = bytes_of(ctx, m, &len[0]);
+    ck_assert_int_eq(stg_bundle_parse(&b, ctx, bytes[0], len[0], NULL), STG_OK);
+    ck_assert_int_eq(stg_model_load(&again, b, NULL), STG_OK);
+    bytes[1] = bytes_of(ctx, again, &len[1]);
+    ck_assert_uint_eq(len[0], len[1]);
+    ck_assert_mem_eq(bytes[0], bytes[1], len[0]);
+    free(bytes[0]);
+    free(bytes[1]);
+    stg_unref(again);
+    stg_bundle_destroy(b);
+}
+
+/* Every form of the net learns the graph, on both scales; what it is stands in the file. */
+START_TEST(every_form)
+{
+    static const stg_trainer_opts form[] = {
+        {.decoder = "direct"},
+        {.decoder = "direct_relu", .lags = 4, .time = STG_TIME_NONE, .recursion = "pygt"},
+        {.lags = 2, .filter = "random_walk", .recursion = "power"},
+        {.lags = 3, .filter = "laplacian_2", .recursion = "carry", .time = STG_TIME_NONE},
+    };
+    stg_ctx *ctx = test_ctx(NULL);
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+        flow f;
+        double error[2];
+        stg_model_info info = {.size = sizeof info};
+        stg_trainer_opts opts = small(2);
+        opts.filter = form[i].filter;
+        opts.recursion = form[i].recursion;
+        opts.decoder = form[i].decoder;
+        opts.lags = form[i].lags;
+        opts.time = form[i].time;
+        const stg_model *m = learnt(ctx, &opts, &f);
+        ck_assert_int_eq(stg_model_get_info(m, &info), STG_OK);
+        ck_assert_str_eq(info.filter, opts.filter ? opts.filter : "dual_random_walk");
+        ck_assert_str_eq(info.recursion, opts.recursion ? opts.recursion : "restart");
+        ck_assert_str_eq(info.decoder, opts.decoder ? opts.decoder : "seq2seq");
+        ck_assert_uint_eq(info.lags, opts.lags ? opts.lags : 1);
+        ck_assert_uint_eq(info.history, 4);
+        ck_assert_uint_eq(info.time, opts.time);
+        check_round_trip(ctx, m);
+        judge(ctx, m, &f, error);
+        printf("# form %zu: %.1f, persistence %.1f\n", i, error[0], error[1]);
+        ck_assert_double_lt(error[0], 0.8 * error[1]);
+        stg_unref(m);
+        opts.kind = "dcrnn";
+        opts.epochs = 2;
+        m = learnt(ctx, &opts, &f);
+        check_round_trip(ctx, m);
+        judge(ctx, m, &f, error);
+        ck_assert_double_lt(error[0], 3 * error[1]); /* logs are no scale for these numbers */
+        stg_unref(m);
+    }
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
+START_TEST(no_such_form)
+{
+    static const struct {
+        stg_trainer_opts o;
+        const char *text;
+    } row[] = {
+        {{.filter = "chebyshev"}, "filter"}, {{.recursion = ""}, "recursion"},
+        {{.decoder = "gru"}, "decoder"},     {{.lags = 5}, "lags"},
+        {{.time = 2}, "time"},
+    };
+    stg_ctx *ctx = test_ctx(NULL);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        stg_trainer *t;
+        stg_error err = {0};
+        stg_trainer_opts opts = row[i].o;
+        opts.size = sizeof opts;
+        opts.history = 4;
+        ck_assert_int_eq(stg_trainer_create(&t, ctx, &opts, &err), STG_E_INVALID);
+        ck_assert_msg(strstr(err.text, row[i].text) != NULL, "%s", err.text);
+    }
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+
 /* Over a restart in the middle; a trainer of another scale does not take it. */
 START_TEST(saved_in_the_middle)
 {
@@ -340,5 +428,5 @@ START_TEST(edges_by_share)
 }
 END_TEST
 
-TEST_SUITE("train-series", learns_the_graph, same_seed_same_bits, saved_in_the_middle, odd_values,
-           edges_by_share)
+TEST_SUITE("train-series", learns_the_graph, same_seed_same_bits, every_form, no_such_form,
+           saved_in_the_middle, odd_values, edges_by_share)

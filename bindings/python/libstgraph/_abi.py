@@ -20,6 +20,7 @@ p = c.c_void_p
 u8, u16, u32, u64, i32 = c.c_uint8, c.c_uint16, c.c_uint32, c.c_uint64, c.c_int32
 size_t, f64, text = c.c_size_t, c.c_double, c.c_char_p
 NO_HOPS = 0xFFFFFFFF
+TIME_NONE = 1
 
 
 def _struct(name: str, fields: list[tuple[str, Any]]) -> Any:
@@ -62,7 +63,8 @@ ingest_stats = _struct("ingest_stats", [
 model_info = _struct("model_info", [
     ("size", size_t), ("kind", text), ("window_ns", u64), ("day_ns", u64), ("parameters", u64),
     ("inputs", u32), ("targets", u32), ("history", u32), ("horizon", u32), ("layers", u32),
-    ("units", u32), ("hops", u32), ("nodes", u32)])
+    ("units", u32), ("hops", u32), ("nodes", u32), ("lags", u32), ("time", u32), ("filter", text),
+    ("recursion", text), ("decoder", text)])
 import_opts = _struct("import_opts", [
     ("size", size_t), ("format", text), ("column", text), ("filter", text), ("supports", u32),
     ("history", u32), ("horizon", u32), ("reserved", u32), ("window_ns", u64), ("day_ns", u64),
@@ -83,7 +85,8 @@ trainer_opts = _struct("trainer_opts", [
     ("units", u32), ("hops", u32), ("epochs", u32), ("patience", u32), ("batch", u32),
     ("threads", u32), ("curriculum", u32), ("loss", text), ("optimizer", text), ("schedule", text),
     ("milestones", text), ("huber_delta", f64), ("epsilon", f64), ("beta1", f64), ("beta2", f64),
-    ("weight_decay", f64), ("rate_factor", f64), ("rate_floor", f64)])
+    ("weight_decay", f64), ("rate_factor", f64), ("rate_floor", f64), ("filter", text),
+    ("recursion", text), ("decoder", text), ("lags", u32), ("time", u32)])
 detector_opts = _struct("detector_opts", [
     ("size", size_t), ("false_alarms_per_day", f64), ("seed", u64), ("reports", u32),
     ("reserved", u32)])

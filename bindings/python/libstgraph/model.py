@@ -60,12 +60,15 @@ class Model(Shared):
 
     @property
     def info(self) -> dict[str, Any]:
-        """kind, window_ns, day_ns, parameters, history, horizon, layers, units, hops, nodes, and the
-        names of the columns it reads (inputs) and forecasts (targets)."""
+        """kind, window_ns, day_ns, parameters, history, horizon, layers, units, hops, nodes, lags; for nets
+        filter, recursion, decoder, and whether they know the time (time); and the names of the columns it
+        reads (inputs) and forecasts (targets)."""
         info = _abi.options(_abi.model_info)
         check(lib.stg_model_get_info(self.ptr, c.byref(info)))
         made = {name: getattr(info, name) for name, _ in info._fields_ if name != "size"}
-        made["kind"] = info.kind.decode()
+        for name in ("kind", "filter", "recursion", "decoder"):
+            made[name] = made[name].decode() if made[name] is not None else None
+        made["time"] = info.time != _abi.TIME_NONE
         for which, name in enumerate(("inputs", "targets")):
             made[name] = [lib.stg_model_column(self.ptr, which, i).decode()
                           for i in range(getattr(info, name))]
