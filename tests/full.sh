@@ -43,7 +43,9 @@ step restarts python3 tests/cli/state_test.py build/examples/cli/stgraph example
 # The page of a report in a browser.
 step report-page /usr/bin/python3 tests/cli/report_test.py build/examples/cli/stgraph examples/data build/report
 
-# The wheel in an environment of its own, the Go module in a clean cache.
+# What is exported in ONNX Runtime; the wheel in an environment of its own, the Go module in a clean
+# cache.
+step onnx-runtime tests/bindings/onnx_runtime.sh
 step wheel tests/bindings/wheel.sh
 step bindings-go-clean tests/bindings/go_clean.sh
 

@@ -24,6 +24,7 @@ int cli_eval(int argc, char **argv);
 int cli_top(int argc, char **argv);
 int cli_import(int argc, char **argv);
 int cli_train(int argc, char **argv);
+int cli_export(int argc, char **argv);
 /* eval, when it is about forecasts. */
 int cli_eval_forecast(int argc, char **argv);
 

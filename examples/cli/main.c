@@ -23,6 +23,7 @@ static const char usage[] =
     "  inspect  say what a model file or a saved state holds\n"
     "  eval     judge a model on a labelled recording, or its forecasts on a series\n"
     "  import   make a model from a checkpoint of another code\n"
+    "  export   write a model in the form of another program\n"
     "  train    train a forecaster on a series of plain numbers\n"
     "\n"
     "'stgraph COMMAND --help' tells the options of a command; 'stgraph --version' the version.\n"
@@ -34,7 +35,7 @@ static const struct {
 } commands[] = {
     {"learn", cli_learn}, {"watch", cli_watch}, {"graph", cli_graph},
     {"report", cli_report}, {"inspect", cli_inspect}, {"eval", cli_eval}, {"top", cli_top},
-    {"import", cli_import}, {"train", cli_train},
+    {"import", cli_import}, {"train", cli_train}, {"export", cli_export},
 };
 
 /* Where messages go while a command owns the screen. */

@@ -12,6 +12,7 @@
 #include "torch.h"
 
 #define ROOT "encoder_model.dcgru_layers.0."
+#define OWN "stgraph/" /* settings that only files written by `stgraph export` have */
 
 typedef struct source {
     const stg_bundle *bundle;
@@ -235,33 +236,66 @@ static int32_t load_weights(stg_model *m, const source *from, const stg__shape *
     return status;
 }
 
-static int32_t name_columns(stg_model *m, const char *column, stg_error *err)
+static int32_t add_column(stg_model *m, uint32_t k, const char *name, stg_error *err)
 {
-    const size_t len = strlen(column);
-    if (len == 0 || len > STG_NAME_MAX - 8)
+    const size_t len = strlen(name);
+    const uint32_t before = stg__names_count(m->columns);
+    if (len == 0 || len > STG_NAME_MAX)
         return stg__fail(err, STG_E_INVALID, "the column's name is empty or too long");
+    STG_RETURN_IF_ERROR(stg__names_add(m->columns, name, len, &m->target[k]));
+    return stg__names_count(m->columns) > before
+               ? STG_OK
+               : stg__fail(err, STG_E_FORMAT, "two columns are called %.40s", name);
+}
+
+/* As told, else as the file says, else "value"; with several targets what is told or "value" gets a
+ * number. */
+static int32_t name_columns(stg_model *m, const source *from, const char *told, stg_error *err)
+{
     for (uint32_t k = 0; k < m->targets; k++) {
         char name[STG_NAME_MAX + 1];
-        uint32_t id;
+        char key[40];
+        snprintf(key, sizeof key, OWN "column/%u", k);
+        const char *said = told ? NULL : stg__bundle_meta(from->bundle, key);
+        const char *base = told ? told : "value";
+        if (strlen(base) > STG_NAME_MAX - 8)
+            return stg__fail(err, STG_E_INVALID, "the column's name is too long");
         if (m->targets == 1)
-            snprintf(name, sizeof name, "%s", column);
+            snprintf(name, sizeof name, "%s", base);
         else
-            snprintf(name, sizeof name, "%s_%u", column, k);
-        STG_RETURN_IF_ERROR(stg__names_add(m->columns, name, strlen(name), &id));
-        m->target[k] = id;
+            snprintf(name, sizeof name, "%s_%u", base, k);
+        STG_RETURN_IF_ERROR(add_column(m, k, said ? said : name, err));
     }
     return STG_OK;
 }
 
-static int32_t read_scale(stg_model *m, const stg_import_opts *o, stg_error *err)
+static bool usable(double mean, double deviation)
 {
-    const bool known = o->deviation != 0;
-    if (known && !(o->deviation >= 1e-9 && o->deviation <= STG__PLAIN_MOST &&
-                   fabs(o->mean) <= STG__PLAIN_MOST))
+    return deviation >= 1e-9 && deviation <= STG__PLAIN_MOST && fabs(mean) <= STG__PLAIN_MOST;
+}
+
+/* Mean and deviation of a column as told, else as the file says, else not known. */
+static int32_t read_scale(stg_model *m, const source *from, const stg_import_opts *o, stg_error *err)
+{
+    if (o->deviation != 0 && !usable(o->mean, o->deviation))
         return stg__fail(err, STG_E_INVALID, "mean or deviation is no use");
     for (uint32_t c = 0; c < m->targets; c++) {
-        m->global_mean[c] = known ? o->mean : NAN;
-        m->global_deviation[c] = known ? o->deviation : NAN;
+        double mean = o->mean;
+        double deviation = o->deviation;
+        char key[2][40];
+        snprintf(key[0], sizeof key[0], OWN "mean/%u", c);
+        snprintf(key[1], sizeof key[1], OWN "deviation/%u", c);
+        const bool said = stg__bundle_meta(from->bundle, key[0]) || stg__bundle_meta(from->bundle, key[1]);
+        if (deviation == 0 && !said) {
+            mean = deviation = NAN;
+        } else if (deviation == 0) {
+            if (stg__bundle_meta_num(from->bundle, key[0], &mean) != STG_OK ||
+                stg__bundle_meta_num(from->bundle, key[1], &deviation) != STG_OK ||
+                !usable(mean, deviation))
+                return stg__fail(err, STG_E_FORMAT, "settings %s, %s are no use", key[0], key[1]);
+        }
+        m->global_mean[c] = mean;
+        m->global_deviation[c] = deviation;
     }
     return STG_OK;
 }
@@ -295,6 +329,7 @@ static int32_t read_filter(const source *from, const stg_import_opts *o, stg__fi
     if (o->supports > STG_SUPPORTS_PORT_REVERSED)
         return stg__fail(err, STG_E_INVALID, "supports is no such value");
     filter->order = known < 2 ? STG__PORT_REVERSED : STG__EXACT;
+    STG_RETURN_IF_ERROR(stg__word_read(from->bundle, OWN "supports", stg__orders, &filter->order, err));
     if (o->supports)
         filter->order = o->supports == STG_SUPPORTS_EXACT ? STG__EXACT : STG__PORT_REVERSED;
     filter->kind = STG__DUAL_RANDOM_WALK;
@@ -303,26 +338,43 @@ static int32_t read_filter(const source *from, const stg_import_opts *o, stg__fi
     return STG_OK;
 }
 
+/* A length of time as told, else as the file says, else the default. */
+static int32_t read_time(const source *from, uint64_t told, const char *key, uint64_t *ns,
+                         stg_error *err)
+{
+    const uint64_t century = 3600000000000u * 24 * 36525;
+    const int32_t status = told ? STG_E_NOTFOUND : stg__bundle_meta_u64(from->bundle, key, ns);
+    if (told)
+        *ns = told;
+    if ((status != STG_OK && status != STG_E_NOTFOUND) || *ns == 0 || *ns > century)
+        return stg__fail(err, told ? STG_E_INVALID : STG_E_FORMAT,
+                         "%s: not from a nanosecond to a century", key);
+    return STG_OK;
+}
+
 static int32_t fill_model(stg_model *m, source *from, const stg_import_opts *o, stg_error *err)
 {
     stg__shape s = {.recursion = STG__CARRY};
     STG_RETURN_IF_ERROR(find_root(from, err));
     STG_RETURN_IF_ERROR(read_filter(from, o, &m->filter, err));
+    STG_RETURN_IF_ERROR(stg__word_read(from->bundle, OWN "recursion", stg__recursions, &s.recursion, err));
     s.walks = stg__filter_walks(m->filter.kind);
     STG_RETURN_IF_ERROR(read_windows(from, o->history, "model/seq_len", &s.history, err));
     STG_RETURN_IF_ERROR(read_windows(from, o->horizon, "model/horizon", &s.horizon, err));
     STG_RETURN_IF_ERROR(read_layers(from, &s, err));
     STG_RETURN_IF_ERROR(read_sizes(from, &s, err));
     m->kind = &stg__kind_series;
-    m->window_ns = o->window_ns ? o->window_ns : 300000000000u;
-    m->day_ns = o->day_ns ? o->day_ns : 86400000000000u;
+    m->window_ns = 300000000000u;
+    m->day_ns = 86400000000000u;
+    STG_RETURN_IF_ERROR(read_time(from, o->window_ns, OWN "window_ns", &m->window_ns, err));
+    STG_RETURN_IF_ERROR(read_time(from, o->day_ns, OWN "day_ns", &m->day_ns, err));
     m->history = s.history;
     m->horizon = s.horizon;
     m->inputs = m->targets = s.targets;
     m->time_inputs = s.inputs > s.targets;
-    STG_RETURN_IF_ERROR(name_columns(m, o->column ? o->column : "value", err));
+    STG_RETURN_IF_ERROR(name_columns(m, from, o->column, err));
     STG_RETURN_IF_ERROR(stg__model_room(m));
-    STG_RETURN_IF_ERROR(read_scale(m, o, err));
+    STG_RETURN_IF_ERROR(read_scale(m, from, o, err));
     return load_weights(m, from, &s, err);
 }
 
@@ -345,9 +397,6 @@ int32_t stg_model_import(const stg_model **out, stg_ctx *ctx, const void *data, 
         return stg__fail(err, STG_E_INVALID, "no data");
     *out = NULL;
     STG_RETURN_IF_ERROR(stg__opts_read(&o, sizeof o, opts, "stg_import_opts", err));
-    const uint64_t century = 3600000000000u * 24 * 36525;
-    if (o.window_ns > century || o.day_ns > century)
-        return stg__fail(err, STG_E_INVALID, "window or day is longer than a century");
     STG_RETURN_IF_ERROR(open_container(&container, ctx, data, len, err));
     source from = {.bundle = container, .format = o.format};
     stg_model *m = stg__model_new(ctx);

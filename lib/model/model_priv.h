@@ -159,8 +159,12 @@ typedef struct stg__word {
 extern const stg__word stg__recursions[];
 extern const stg__word stg__decoders[];
 extern const stg__word stg__filters[];
+extern const stg__word stg__orders[];
 bool stg__word_find(const stg__word *words, const char *text, uint32_t *value); /* false: not there */
 const char *stg__word_text(const stg__word *words, uint32_t value);
+/* A file's; leaves *value alone when the key is not there. */
+int32_t stg__word_read(const stg_bundle *b, const char *key, const stg__word *words, uint32_t *value,
+                       stg_error *err);
 uint32_t stg__model_columns(const stg_model *m);
 uint32_t stg__model_nodes(const stg_model *m);
 /* Copies of walk weights of the model's own graph: edges added up over routes. */

@@ -100,7 +100,7 @@ const stg__word stg__filters[] = {{"dual_random_walk", STG__DUAL_RANDOM_WALK},
                                   {"random_walk", STG__RANDOM_WALK},
                                   {"laplacian", STG__LAPLACIAN},
                                   {"laplacian_2", STG__LAPLACIAN_2}, {NULL, 0}};
-static const stg__word orders[] = {{"exact", STG__EXACT}, {"port_reversed", STG__PORT_REVERSED},
+const stg__word stg__orders[] = {{"exact", STG__EXACT}, {"port_reversed", STG__PORT_REVERSED},
                                    {NULL, 0}};
 
 bool stg__word_find(const stg__word *words, const char *text, uint32_t *value)
@@ -120,9 +120,8 @@ const char *stg__word_text(const stg__word *words, uint32_t value)
     return words->text;
 }
 
-/* Leaves *value alone when the key is not there. */
-static int32_t read_word(const stg_bundle *b, const char *key, const stg__word *words,
-                         uint32_t *value, stg_error *err)
+int32_t stg__word_read(const stg_bundle *b, const char *key, const stg__word *words, uint32_t *value,
+                       stg_error *err)
 {
     const char *text = stg__bundle_meta(b, key);
     return !text || stg__word_find(words, text, value)
@@ -150,12 +149,12 @@ int32_t stg__net_read_shape(stg_model *m, const stg_bundle *b, stg__shape *s, st
         STG_RETURN_IF_ERROR(read_u32(b, "model/lags", m->history, &m->lags, err));
     if (m->lags == 0)
         return stg__fail(err, STG_E_FORMAT, "metadata model/lags is 0");
-    STG_RETURN_IF_ERROR(read_word(b, "model/filter", stg__filters, &m->filter.kind, err));
-    STG_RETURN_IF_ERROR(read_word(b, "model/supports", orders, &m->filter.order, err));
-    STG_RETURN_IF_ERROR(read_word(b, "model/decoder", stg__decoders, &s->decoder, err));
+    STG_RETURN_IF_ERROR(stg__word_read(b, "model/filter", stg__filters, &m->filter.kind, err));
+    STG_RETURN_IF_ERROR(stg__word_read(b, "model/supports", stg__orders, &m->filter.order, err));
+    STG_RETURN_IF_ERROR(stg__word_read(b, "model/decoder", stg__decoders, &s->decoder, err));
     s->walks = stg__filter_walks(m->filter.kind);
     s->history = m->history - m->lags + 1;
-    return read_word(b, "model/recursion", stg__recursions, &s->recursion, err);
+    return stg__word_read(b, "model/recursion", stg__recursions, &s->recursion, err);
 }
 
 /* The sizes in the metadata are believed only when the file has tensors of these sizes. */
@@ -207,7 +206,7 @@ int32_t stg__net_store(const stg_model *m, stg_bundle *bundle)
         const char *text;
     } word[] = {
         {"model/filter", stg__word_text(stg__filters, m->filter.kind)},
-        {"model/supports", stg__word_text(orders, m->filter.order)},
+        {"model/supports", stg__word_text(stg__orders, m->filter.order)},
         {"model/recursion", stg__word_text(stg__recursions, s->recursion)},
         {"model/decoder", stg__word_text(stg__decoders, s->decoder)},
     };

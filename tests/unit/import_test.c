@@ -179,6 +179,14 @@ START_TEST(refused_by_name_and_reason)
         {NULL, 0, 0, 0, 0, "model/seq_len", "0", "seq_len"},
         {NULL, 0, 0, 0, 0, "model/horizon", "-1", "horizon"},
         {NULL, 0, 0, 0, 0, "model/filter_type", "chebyshev", "chebyshev"},
+        {NULL, 0, 0, 0, 0, "stgraph/supports", "mixed", "stgraph/supports is \"mixed\""},
+        {NULL, 0, 0, 0, 0, "stgraph/recursion", "", "stgraph/recursion"},
+        {NULL, 0, 0, 0, 0, "stgraph/window_ns", "0", "stgraph/window_ns"},
+        {NULL, 0, 0, 0, 0, "stgraph/window_ns", "18446744073709551615", "stgraph/window_ns"},
+        {NULL, 0, 0, 0, 0, "stgraph/day_ns", "long", "stgraph/day_ns"},
+        {NULL, 0, 0, 0, 0, "stgraph/mean/0", "4014000000000000", "stgraph/mean/0"}, /* no deviation */
+        {NULL, 0, 0, 0, 0, "stgraph/deviation/0", "5", "stgraph/deviation/0"},
+        {NULL, 0, 0, 0, 0, "stgraph/column/0", "", "column"},
         {NULL, 0, 0, 0, 0, "model/filter_type", "random_walk", "max_diffusion_step"},
     };
     stg_ctx *ctx = test_ctx(NULL);
