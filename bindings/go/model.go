@@ -267,7 +267,7 @@ type TrainerOptions struct {
 	DayNs, Seed                                                                         uint64
 	LearningRate, ClipNorm, ValidShare                                                  float64
 	History, Horizon, Layers, Units, Hops, Epochs, Patience, Batch, Threads, Curriculum uint32
-	Loss, Optimizer, Schedule, Milestones                                               string
+	Loss, Optimizer, Schedule, Milestones, Mask                                         string
 	Filter, Recursion, Decoder                                                          string
 	Lags                                                                                uint32
 	NoTime                                                                              bool
@@ -339,7 +339,7 @@ func NewTrainer(o TrainerOptions) (*Trainer, error) {
 		loss: text(o.Loss, &texts), optimizer: text(o.Optimizer, &texts), schedule: text(o.Schedule, &texts),
 		milestones: text(o.Milestones, &texts), huber_delta: C.double(o.HuberDelta), epsilon: C.double(o.Epsilon),
 		beta1: C.double(o.Beta1), beta2: C.double(o.Beta2), weight_decay: C.double(o.WeightDecay),
-		rate_factor: C.double(o.RateFactor), rate_floor: C.double(o.RateFloor),
+		rate_factor: C.double(o.RateFactor), rate_floor: C.double(o.RateFloor), mask: text(o.Mask, &texts),
 	}
 	var progress cgo.Handle
 	var call *progressCall

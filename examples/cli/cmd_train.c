@@ -23,6 +23,8 @@ static const char help[] =
     "      --out MODEL        file to write\n"
     "      --split A,B,C      shares of training, validation and test in the order of time; nothing is\n"
     "                         learnt from the test part (default 0.7,0.1,0.2)\n"
+    "      --mask FILE        as the series; where a number is not 0 that node is in an incident then, and\n"
+    "                         nothing is learnt from it\n"
     "      --null X           value that stands for a missing one (default: none does)\n"
     "      --column NAME      name of what the series says of a node (default value)\n"
     "      --window SECONDS   length of a window (default 300)\n"
@@ -59,6 +61,7 @@ static const char help[] =
 typedef struct task {
     const char *series_path;
     const char *graph_path;
+    const char *mask_path;
     const char *out;
     const char *column;
     cli_split split;
@@ -72,8 +75,8 @@ typedef struct task {
 
 /* --- options ------------------------------------------------------------------------------------ */
 
-enum { OPT_SERIES = 256, OPT_GRAPH, OPT_OUT, OPT_COLUMN, OPT_SPLIT, OPT_NULL, OPT_WINDOW, OPT_DAY,
-       OPT_CURRICULUM, OPT_HOPS, OPT_DECAY, OPT_SEED, OPT_NO_TIME, OPT_HELP, OPT_COUNT,
+enum { OPT_SERIES = 256, OPT_GRAPH, OPT_MASK, OPT_OUT, OPT_COLUMN, OPT_SPLIT, OPT_NULL, OPT_WINDOW,
+       OPT_DAY, OPT_CURRICULUM, OPT_HOPS, OPT_DECAY, OPT_SEED, OPT_NO_TIME, OPT_HELP, OPT_COUNT,
        OPT_REAL = OPT_COUNT + 64, OPT_WORD = OPT_REAL + 64 };
 
 /* Whole numbers: OPT_COUNT + place here. Where: in the trainer's options. */
@@ -127,6 +130,7 @@ static const struct {
 static const struct option options[] = {
     {"series", required_argument, NULL, OPT_SERIES},
     {"graph", required_argument, NULL, OPT_GRAPH},
+    {"mask", required_argument, NULL, OPT_MASK},
     {"out", required_argument, NULL, OPT_OUT},
     {"column", required_argument, NULL, OPT_COLUMN},
     {"split", required_argument, NULL, OPT_SPLIT},
@@ -231,6 +235,9 @@ static bool take(task *t, int option)
         return true;
     case OPT_GRAPH:
         t->graph_path = optarg;
+        return true;
+    case OPT_MASK:
+        t->mask_path = optarg;
         return true;
     case OPT_OUT:
         t->out = optarg;
@@ -352,6 +359,25 @@ static int train(task *t, size_t rows)
     return code;
 }
 
+/* What is in an incident becomes unknown, as the trainer's mask makes it. */
+static bool hide_incidents(task *t)
+{
+    cli_series mask = {0};
+    if (!t->mask_path)
+        return true;
+    bool ok = cli_read_series(&mask, t->mask_path);
+    if (ok && (mask.rows != t->series.rows || mask.nodes != t->series.nodes)) {
+        cli_say("%s: %zu windows of %zu nodes, where the series has %zu of %zu", t->mask_path,
+                mask.rows, mask.nodes, t->series.rows, t->series.nodes);
+        ok = false;
+    }
+    for (size_t i = 0; ok && i < mask.rows * mask.nodes; i++)
+        if (mask.value[i] != 0 && !isnan(mask.value[i]))
+            t->series.value[i] = NAN;
+    cli_series_free(&mask);
+    return ok;
+}
+
 static int run(task *t)
 {
     size_t rows;
@@ -361,6 +387,8 @@ static int run(task *t)
     for (size_t i = 0; i < t->series.rows * t->series.nodes; i++)
         if (t->series.value[i] == t->null)
             t->series.value[i] = NAN;
+    if (!hide_incidents(t))
+        return CLI_FAILED;
     if (!t->graph_path)
         t->opts.hops = STG_NO_HOPS;
     if (!rows_of(t, &rows, &t->opts.valid_share))

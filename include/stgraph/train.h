@@ -105,6 +105,9 @@ typedef struct stg_trainer_opts {
     uint32_t lags;          /**< windows that a step of the encoder reads side by side, at most history, so
                                  that it makes history - lags + 1 steps; 0: 1 */
     uint32_t time;          /**< STG_TIME_...: what the net knows of the time */
+    const char *mask;       /**< node column such as "incident"; where it is not 0 nothing is learnt
+                                 of the node and its edges in that window: inputs and labels are
+                                 unknown. NULL: none */
 } stg_trainer_opts;
 
 /** Value of stg_trainer_opts.hops for a model without a graph. */
@@ -123,8 +126,12 @@ STG_API void stg_trainer_destroy(stg_trainer *trainer);
 STG_API int32_t stg_trainer_add(stg_trainer *trainer, const stg_graph *graph);
 
 /** Learns from all windows added and hands out the model with the lowest validation loss; one
- *  reference for the caller. May be called again, after more windows too. Helper threads take no
- *  signals and are gone when it returns. Errors: E_STATE (too few windows in a row), E_CANCELLED,
+ *  reference for the caller. May be called again, after more windows too. One that the callback
+ *  stopped goes on where it was when it is called again, to the bits that it would have come to; so
+ *  does a trainer that has restored its state, made with stg_state_save() (only epochs, patience and
+ *  threads may differ then; with more windows or other options it begins anew). Memory is the windows
+ *  and one sample's tape a thread, whatever the batch. Helper threads take no signals and are gone
+ *  when it returns. Errors: E_STATE (too few windows in a row), E_CANCELLED,
  *  E_NOMEM, E_FORK. @since 0.1 */
 STG_API int32_t stg_trainer_run(stg_trainer *trainer, const stg_model **out, stg_error *err);
 

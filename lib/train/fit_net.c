@@ -152,61 +152,73 @@ static void shuffle(stg__fit *f, uint32_t epoch)
     }
 }
 
-static int32_t report(const stg__fit *f, stg_train_progress *p)
+static int32_t run_epoch(stg__fit *f)
 {
     const stg_trainer_opts *o = &f->t->o;
-    p->size = sizeof *p;
-    if (o->progress && o->progress(p, o->progress_user) != 0)
-        return STG_E_CANCELLED;
+    stg_train_progress *p = &f->progress;
+    while (p->batch < p->batches) {
+        const size_t first = (size_t)p->batch * o->batch;
+        const size_t left = f->data.trains - first;
+        f->sum += step(f, f->data.train + first, left < o->batch ? left : o->batch, p->learning_rate);
+        p->batch++;
+        p->train_loss = f->sum / p->batch;
+        if (o->progress && o->progress(p, o->progress_user) != 0)
+            return STG_E_CANCELLED;
+    }
     return STG_OK;
 }
 
-static int32_t run_epoch(stg__fit *f, stg_train_progress *p)
+static void judge_epoch(stg__fit *f)
 {
-    const size_t batch = f->t->o.batch;
-    double sum = 0;
-    shuffle(f, p->epoch);
-    for (uint32_t b = 0; b < p->batches; b++) {
-        const size_t first = b * batch;
-        const size_t left = f->data.trains - first;
-        sum += step(f, f->data.train + first, left < batch ? left : batch, p->learning_rate);
-        p->batch = b + 1;
-        p->train_loss = sum / (b + 1);
-        STG_RETURN_IF_ERROR(report(f, p));
+    stg_train_progress *p = &f->progress;
+    p->valid_loss = run_job(f, f->data.valid, f->data.valids, 0);
+    if (isfinite(p->valid_loss) && !(p->valid_loss >= p->best_loss)) {
+        p->best_loss = p->valid_loss;
+        memcpy(f->best, f->m->params, f->m->net.params * sizeof(real));
+        f->idle = 0;
+    } else {
+        f->idle++;
     }
-    return STG_OK;
 }
 
 static int32_t run_epochs(stg__fit *f)
 {
     const stg_trainer_opts *o = &f->t->o;
-    const size_t bytes = f->m->net.params * sizeof(real);
-    uint32_t idle = 0;
-    stg_train_progress p = {
+    stg_train_progress *p = &f->progress;
+    for (uint32_t e = 0; e < p->epoch && e < o->epochs; e++) /* the order goes from epoch to epoch */
+        shuffle(f, e);
+    for (; p->epoch < o->epochs && f->idle < o->patience; p->epoch++) {
+        shuffle(f, p->epoch);
+        STG_RETURN_IF_ERROR(run_epoch(f));
+        judge_epoch(f);
+        p->learning_rate = stg__course_rate(&f->t->course, o->learning_rate, p->learning_rate,
+                                            p->epoch + 1, o->epochs, f->idle);
+        p->batch = 0;
+        f->sum = 0;
+    }
+    memcpy(f->m->params, f->best, f->m->net.params * sizeof(real));
+    repack(f);
+    return STG_OK;
+}
+
+/* Where a training begins. */
+static void start(stg__fit *f)
+{
+    const stg_trainer_opts *o = &f->t->o;
+    stg_model *m = f->m;
+    f->progress = (stg_train_progress){
+        .size = sizeof f->progress,
         .epochs = o->epochs,
         .batches = (uint32_t)((f->data.trains + o->batch - 1) / o->batch),
         .valid_loss = NAN,
         .best_loss = NAN,
         .learning_rate = o->learning_rate,
     };
-    memcpy(f->best, f->m->params, bytes);
-    for (p.epoch = 0; p.epoch < o->epochs && idle < o->patience; p.epoch++) {
-        p.batch = 0;
-        STG_RETURN_IF_ERROR(run_epoch(f, &p));
-        p.valid_loss = run_job(f, f->data.valid, f->data.valids, 0);
-        if (isfinite(p.valid_loss) && !(p.valid_loss >= p.best_loss)) {
-            p.best_loss = p.valid_loss;
-            memcpy(f->best, f->m->params, bytes);
-            idle = 0;
-        } else {
-            idle++;
-        }
-        p.learning_rate = stg__course_rate(&f->t->course, o->learning_rate, p.learning_rate,
-                                           p.epoch + 1, o->epochs, idle);
-    }
-    memcpy(f->m->params, f->best, bytes);
-    repack(f);
-    return STG_OK;
+    stg__net_start(&m->net, m->params, o->seed);
+    /* Outputs begin as what is left of the present deviation, and get better from there. */
+    if (!m->kind->plain)
+        memset(m->params + m->net.proj_w, 0, (size_t)o->units * m->net.outputs * sizeof(real));
+    memcpy(f->best, m->params, m->net.params * sizeof(real));
 }
 
 /* --- setting up --------------------------------------------------------------------------------- */
@@ -294,28 +306,28 @@ static int32_t set_up(stg__fit *f, const uint32_t *order, size_t train, stg_erro
         stg__data_pull(&f->data, m);
     STG_RETURN_IF_ERROR(make_supports(f));
     STG_RETURN_IF_ERROR(make_room(f));
-    STG_RETURN_IF_ERROR(make_desks(f));
-    stg__net_start(&m->net, m->params, o->seed);
-    /* Outputs begin as what is left of the present deviation, and get better from there. */
-    if (!plain)
-        memset(m->params + m->net.proj_w, 0, (size_t)o->units * m->net.outputs * sizeof(real));
-    repack(f);
-    return STG_OK;
+    return make_desks(f);
 }
 
 int32_t stg__fit_net(stg_model *m, const stg_trainer *t, const uint32_t *order, size_t train,
-                     stg_error *err)
+                     stg__halt *halt, stg_error *err)
 {
     stg__fit f = {.ctx = t->ctx, .m = m, .t = t, .threads = t->o.threads};
     if (f.threads > STG__GROUPS)
         f.threads = STG__GROUPS;
     int32_t status = set_up(&f, order, train, err);
-    if (status == STG_OK)
+    if (status == STG_OK) {
+        start(&f);
+        stg__halt_resume(&f, halt);
+        repack(&f);
         status = run_epochs(&f);
+    }
     if (status == STG_OK && !m->kind->plain)
         status = stg__fit_smear(&f);
-    if (status == STG_E_CANCELLED)
+    if (status == STG_E_CANCELLED) {
+        stg__halt_keep(&f, halt);
         stg__fail(err, status, "stopped by the callback");
+    }
     clear(&f);
     return status;
 }

@@ -61,7 +61,16 @@ typedef struct stg__fit {
     size_t samples;
     real scale; /* of the derivative; 0: judge only */
     uint64_t batches; /* done */
+    /* how far it is */
+    stg_train_progress progress;
+    double sum;    /* of the losses of this epoch's batches */
+    uint32_t idle; /* epochs without a better validation loss */
 } stg__fit;
+
+/* Hands what a stopped training needs over to h, and takes it from there; false, and h is empty, when that
+ * was another training. */
+void stg__halt_keep(stg__fit *f, stg__halt *h);
+bool stg__halt_resume(stg__fit *f, stg__halt *h);
 
 /* What the net reads of the sample that begins at `first`. */
 stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first);

@@ -71,16 +71,33 @@ static int32_t learn_topology(stg_trainer *t, stg__topology *topo)
     return STG_OK;
 }
 
+/* In an incident, says the caller: nothing is learnt of such a node, nor of its edges. */
+static const double *mask_of(const stg_trainer *t, const stg_graph *g)
+{
+    return *t->mask ? stg_graph_column(g, STG_NODE, t->mask, strlen(t->mask)) : NULL;
+}
+
+static bool masked(const double *mask, uint32_t node)
+{
+    return mask && mask[node] != 0 && !isnan(mask[node]);
+}
+
+static bool edge_masked(const stg_trainer *t, const double *mask, uint32_t e)
+{
+    return masked(mask, t->topo->src[e]) || masked(mask, t->topo->dst[e]);
+}
+
 /* Weights as a session of a plain kind takes them. */
 static void sum_weights(stg_trainer *t, const stg_graph *g)
 {
+    const double *mask = mask_of(t, g);
     const double *weight = stg_graph_column(g, STG_EDGE, "weight", 6);
     if (!weight)
         weight = stg_graph_column(g, STG_EDGE, "calls", 5);
     for (uint32_t e = 0; e < t->topo->edges; e++) {
         const double w = weight ? stg__taken(t->kind, weight[e]) : 1;
         const uint32_t id = t->edge_id[e];
-        if (isnan(w))
+        if (isnan(w) || edge_masked(t, mask, e))
             continue;
         t->edge_calls[id] += w > 0 ? w : 0;
         t->edge_windows[id]++;
@@ -91,12 +108,13 @@ static void sum_edges(stg_trainer *t, const stg_graph *g)
 {
     const double *calls = stg_graph_column(g, STG_EDGE, "calls", 5);
     const double *node = stg_graph_column(g, STG_NODE, "calls", 5);
+    const double *mask = mask_of(t, g);
     if (!calls || !node)
         return;
     for (uint32_t e = 0; e < t->topo->edges; e++) {
         const double all = node[t->topo->src[e]];
         const uint32_t id = t->edge_id[e];
-        if (!isfinite(calls[e]) || !isfinite(all))
+        if (!isfinite(calls[e]) || !isfinite(all) || edge_masked(t, mask, e))
             continue;
         t->edge_calls[id] += calls[e] > 0 ? calls[e] : 0;
         t->caller_calls[id] += all > 0 ? all : 0;
@@ -132,12 +150,14 @@ int32_t stg__series_add(stg_trainer *t, const stg_graph *g)
     const uint32_t columns = stg__names_count(t->columns);
     STG_RETURN_IF_ERROR(stg__series_append(t, columns, g->start_ns, nodes, NULL));
     double *values = t->window[t->windows - 1].values;
+    const double *mask = mask_of(t, g);
     for (uint32_t c = 0; c < columns; c++) {
         size_t len = 0;
         const char *name = stg__names_get(t->columns, c, &len);
         const double *from = stg_graph_column(g, STG_NODE, name, len);
         for (uint32_t i = 0; from && i < topo->nodes; i++)
-            values[(size_t)c * nodes + t->node_id[i]] = stg__taken(t->kind, from[i]);
+            values[(size_t)c * nodes + t->node_id[i]] =
+                masked(mask, i) ? NAN : stg__taken(t->kind, from[i]);
     }
     if (t->kind->plain)
         sum_weights(t, g);

@@ -46,12 +46,29 @@ typedef struct stg__form {
     uint32_t decoder;
 } stg__form;
 
+/* A training that was stopped in the middle. */
+enum { STG__HALT_VECTORS = 4, STG__HALT_NUMBERS = 4, STG__HALT_COUNTS = 5 };
+typedef struct stg__halt {
+    uint64_t digest; /* of what it stood on: options and windows */
+    size_t params;   /* 0: there is none */
+    real *vector[STG__HALT_VECTORS];    /* [params] weights, the best so far, Adam's two moments */
+    double number[STG__HALT_NUMBERS];   /* learning rate; losses of the epoch added up; last and best
+                                           validation loss */
+    uint64_t count[STG__HALT_COUNTS];   /* epoch, batches of it; idle epochs; Adam's steps; batches */
+} stg__halt;
+
+void stg__halt_clear(stg_ctx *ctx, stg__halt *h);
+int32_t stg__halt_put(const stg__halt *h, stg_bundle *bundle, const char *prefix);
+int32_t stg__halt_get(stg__halt *h, stg_ctx *ctx, const stg_bundle *bundle, const char *prefix,
+                      stg_error *err);
+
 struct stg_trainer {
     stg__handle handle;
     stg_ctx *ctx;
     stg_trainer_opts o; /* every default filled in; no text of it is kept */
     stg__course course;
     stg__form form;
+    char mask[STG_NAME_MAX + 1]; /* column of the nodes that nothing is learnt from; "": none */
     const stg__kind *kind;
     uint64_t window_ns;
     stg__names *columns;
@@ -68,6 +85,7 @@ struct stg_trainer {
     stg__window *window;
     size_t windows;
     size_t window_cap;
+    stg__halt halt;
     /* numbers of the last topology's nodes and edges */
     stg__topology *topo;
     uint32_t *node_id;
@@ -97,8 +115,9 @@ extern const stg__state_type stg__trainer_state;
 int32_t stg__fit_model(stg_model **out, const stg_trainer *t, size_t train, uint32_t **order);
 /* What the kinds learn beyond that. */
 int32_t stg__fit_profile(stg_model *m, const stg_trainer *t, const uint32_t *order, size_t train);
+/* halt: where an earlier run stopped, and where this one does when it is cancelled. */
 int32_t stg__fit_net(stg_model *m, const stg_trainer *t, const uint32_t *order, size_t train,
-                     stg_error *err);
+                     stg__halt *halt, stg_error *err);
 
 /* Value of a column in a window, by the trainer's number of a node. */
 static inline double stg__window_value(const stg__window *w, uint32_t column, uint32_t node)

@@ -80,6 +80,16 @@ static int32_t check_options(const stg_trainer_opts *o, stg_error *err)
     return STG_OK;
 }
 
+static int32_t read_mask(stg_trainer *t, const char *column, stg_error *err)
+{
+    const size_t len = column ? strlen(column) : 0;
+    if (column && (len == 0 || len > STG_NAME_MAX))
+        return stg__fail(err, STG_E_INVALID, "mask: \"%.60s\" is not the name of a column", column);
+    if (len)
+        memcpy(t->mask, column, len + 1);
+    return STG_OK;
+}
+
 static int32_t trainer_init(stg_trainer *t, const stg_trainer_opts *given, stg_error *err)
 {
     const char *kind = given->kind ? given->kind : "dcrnn";
@@ -92,6 +102,7 @@ static int32_t trainer_init(stg_trainer *t, const stg_trainer_opts *given, stg_e
     STG_RETURN_IF_ERROR(check_options(&t->o, err));
     STG_RETURN_IF_ERROR(stg__course_read(&t->course, given, err));
     STG_RETURN_IF_ERROR(stg__form_read(&t->form, &t->o, err));
+    STG_RETURN_IF_ERROR(read_mask(t, given->mask, err));
     STG_RETURN_IF_ERROR(stg__names_create(&t->columns, t->ctx, STG__MAX_COLUMNS));
     STG_RETURN_IF_ERROR(stg__names_create(&t->nodes, t->ctx, 65536));
     STG_RETURN_IF_ERROR(stg__names_create(&t->routes, t->ctx, 65536));
@@ -102,7 +113,7 @@ static int32_t trainer_init(stg_trainer *t, const stg_trainer_opts *given, stg_e
     STG_RETURN_IF_ERROR(add_columns(t->columns, targets, t->target, &t->targets, "targets", err));
     t->o.kind = t->o.inputs = t->o.targets = NULL; /* the caller's texts may go */
     t->o.filter = t->o.recursion = t->o.decoder = NULL;
-    t->o.loss = t->o.optimizer = t->o.schedule = t->o.milestones = NULL;
+    t->o.mask = t->o.loss = t->o.optimizer = t->o.schedule = t->o.milestones = NULL;
     return STG_OK;
 }
 
@@ -137,6 +148,7 @@ void stg_trainer_destroy(stg_trainer *t)
     stg_ctx *ctx = t->ctx;
     for (size_t i = 0; i < t->windows; i++)
         stg__free(ctx, t->window[i].values);
+    stg__halt_clear(ctx, &t->halt);
     stg__names_destroy(t->columns);
     stg__names_destroy(t->nodes);
     stg__names_destroy(t->routes);
@@ -196,7 +208,7 @@ int32_t stg_trainer_run(stg_trainer *t, const stg_model **out, stg_error *err)
     if (status == STG_OK && m->slots)
         status = stg__fit_profile(m, t, order, train);
     if (status == STG_OK && t->kind->net)
-        status = stg__fit_net(m, t, order, train, err);
+        status = stg__fit_net(m, t, order, train, &t->halt, err);
     stg__free(t->ctx, order);
     if (status != STG_OK) {
         if (status == STG_E_NOMEM)

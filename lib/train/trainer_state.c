@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A trainer in a bundle, under "state/train/": the windows it was given and the sums over edges, by its
- * own numbers of nodes, routes and edges. Options are those of the trainer that reads it; what it reads
- * of every window, the columns, must be the same.
+ * own numbers of nodes, routes and edges, and a training that was stopped in the middle. Options are
+ * those of the trainer that reads it; what it reads of every window, the columns, must be the same.
  */
 #include <string.h>
 
@@ -68,7 +68,8 @@ static int32_t save(const void *object, stg_bundle *bundle, stg_error *err)
     STG_RETURN_IF_ERROR(stg__put_names(bundle, PREFIX, "nodes", t->nodes));
     STG_RETURN_IF_ERROR(stg__put_names(bundle, PREFIX, "routes", t->routes));
     STG_RETURN_IF_ERROR(put_edges(t, bundle));
-    return put_windows(t, bundle);
+    STG_RETURN_IF_ERROR(put_windows(t, bundle));
+    return stg__halt_put(&t->halt, bundle, PREFIX);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -172,6 +173,7 @@ static int32_t fill(stg_trainer *t, const stg_trainer *like, const stg_bundle *b
     STG_RETURN_IF_ERROR(stg__get_names(bundle, PREFIX, "routes", t->routes, err));
     STG_RETURN_IF_ERROR(get_edges(t, bundle, err));
     STG_RETURN_IF_ERROR(get_windows(t, like, bundle, err));
+    STG_RETURN_IF_ERROR(stg__halt_get(&t->halt, t->ctx, bundle, PREFIX, err));
     return t->windows == 0 || t->window_ns
                ? STG_OK
                : stg__fail(err, STG_E_FORMAT, PREFIX "window_ns is 0");
@@ -206,6 +208,7 @@ static void swap(void *object, void *twin)
     t->o = old.o;
     t->course = old.course;
     t->form = old.form;
+    memcpy(t->mask, old.mask, sizeof t->mask);
     t->kind = old.kind;
     t->columns = old.columns;
     t->inputs = old.inputs;

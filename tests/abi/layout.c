@@ -268,6 +268,7 @@ AT(trainer_opts, recursion, 224, 8, const char *)
 AT(trainer_opts, decoder, 232, 8, const char *)
 AT(trainer_opts, lags, 240, 4, uint32_t)
 AT(trainer_opts, time, 244, 4, uint32_t)
+AT(trainer_opts, mask, 248, 8, const char *)
 IS(STG_OK, 0)
 IS(STG_AGAIN, 1)
 IS(STG_MORE, 2)
@@ -460,7 +461,7 @@ static const struct {
     SIZE(item, 72)
     SIZE(record, 72)
     SIZE(train_progress, 56)
-    SIZE(trainer_opts, 248)
+    SIZE(trainer_opts, 256)
 };
 
 /* The size of a struct must be the released one in the headers and in the library. */

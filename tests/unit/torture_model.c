@@ -389,6 +389,31 @@ static void trainer_died(stage *s)
     OK(trainer_of(s, "seasonal", 1));
 }
 
+static int32_t never(const stg_train_progress *progress, void *user)
+{
+    return 1;
+}
+
+/* Stopped after its first batch. */
+static void trainer_stopped(stage *s)
+{
+    stg_trainer_opts opts = learn_small("dcrnn");
+    opts.history = opts.horizon = 2;
+    opts.mask = "errors";
+    opts.progress = never;
+    OK(stg_trainer_create(&s->trainer, s->ctx, &opts, &s->err));
+    OK(add(s));
+    ck_assert_int_eq(stg_trainer_run(s->trainer, &s->model, NULL), STG_E_CANCELLED);
+    keep(s, s->trainer);
+}
+
+static void stopped_died(stage *s)
+{
+    trainer_stopped(s);
+    (void)trainer_destroy(s);
+    OK(trainer_create(s));
+}
+
 static int32_t trainer_save(stage *s)
 {
     return stg_state_save(s->trainer, s->bundle, &s->err);
@@ -412,6 +437,10 @@ static void prove_the_saved(stage *s, proof *p)
 static const torture_case list[] = {
     {"stg_state_save", "session", session_used, session_save, prove_the_saved, prove_the_saved, TELLS},
     {"stg_state_save", "trainer", trainer_used, trainer_save, prove_the_saved, prove_the_saved, TELLS},
+    {"stg_state_save", "trainer, stopped", trainer_stopped, trainer_save, prove_the_saved,
+     prove_the_saved, TELLS},
+    {"stg_state_restore", "trainer, stopped", stopped_died, trainer_restore, prove_trainer_state,
+     prove_trainer_state, TELLS},
     {"stg_state_restore", "session", session_died, session_restore, prove_session_on,
      prove_session_state, TELLS},
     {"stg_state_restore", "trainer", trainer_died, trainer_restore, prove_trainer_state,

@@ -86,7 +86,8 @@ trainer_opts = _struct("trainer_opts", [
     ("threads", u32), ("curriculum", u32), ("loss", text), ("optimizer", text), ("schedule", text),
     ("milestones", text), ("huber_delta", f64), ("epsilon", f64), ("beta1", f64), ("beta2", f64),
     ("weight_decay", f64), ("rate_factor", f64), ("rate_floor", f64), ("filter", text),
-    ("recursion", text), ("decoder", text), ("lags", u32), ("time", u32)])
+    ("recursion", text), ("decoder", text), ("lags", u32), ("time", u32),
+    ("mask", text)])
 detector_opts = _struct("detector_opts", [
     ("size", size_t), ("false_alarms_per_day", f64), ("seed", u64), ("reports", u32),
     ("reserved", u32)])
