@@ -24,7 +24,8 @@ type ModelInfo struct {
 	WindowNs, DayNs, Parameters                  uint64
 	History, Horizon, Layers, Units, Hops, Nodes uint32
 	Inputs, Targets                              []string
-	Filter, Recursion, Decoder                   string // of nets
+	Filter, Recursion, Decoder, Cell             string // of nets
+	StatefulOK                                   bool   // its state may be carried on
 	Lags                                         uint32
 	NoTime                                       bool
 }
@@ -83,6 +84,9 @@ func ImportModel(data []byte, o ImportOptions) (*Model, error) {
 		}
 	}
 	opts.supports = C.uint32_t(o.Supports)
+	if o.Stateful {
+		opts.mode = C.STG_MODE_STATEFUL
+	}
 	opts.history, opts.horizon = C.uint32_t(o.History), C.uint32_t(o.Horizon)
 	opts.window_ns, opts.day_ns = C.uint64_t(o.WindowNs), C.uint64_t(o.DayNs)
 	opts.mean, opts.deviation = C.double(o.Mean), C.double(o.Deviation)
@@ -127,7 +131,7 @@ func (m *Model) Info() ModelInfo {
 		Parameters: uint64(i.parameters), History: uint32(i.history), Horizon: uint32(i.horizon),
 		Layers: uint32(i.layers), Units: uint32(i.units), Hops: uint32(i.hops), Nodes: uint32(i.nodes),
 		Lags: uint32(i.lags), NoTime: i.time == C.STG_TIME_NONE, Filter: word(i.filter),
-		Recursion: word(i.recursion), Decoder: word(i.decoder),
+		Recursion: word(i.recursion), Decoder: word(i.decoder), Cell: word(i.cell), StatefulOK: i.stateful_ok != 0,
 		Inputs: columns(0, i.inputs), Targets: columns(1, i.targets),
 	}
 }
@@ -140,6 +144,7 @@ type Session struct{ *handle }
 type SessionOptions struct {
 	Forecasts       uint32
 	Supports        Supports
+	Stateful        bool // the state of a net is carried on, for models that are StatefulOK
 	Mean, Deviation []float64
 }
 
@@ -268,8 +273,8 @@ type TrainerOptions struct {
 	LearningRate, ClipNorm, ValidShare                                                  float64
 	History, Horizon, Layers, Units, Hops, Epochs, Patience, Batch, Threads, Curriculum uint32
 	Loss, Optimizer, Schedule, Milestones, Mask                                         string
-	Filter, Recursion, Decoder                                                          string
-	Lags                                                                                uint32
+	Filter, Recursion, Decoder, Cell                                                    string
+	Lags, Warmup                                                                        uint32
 	NoTime                                                                              bool
 	HuberDelta, Epsilon, Beta1, Beta2, WeightDecay, RateFactor, RateFloor               float64
 }
@@ -334,7 +339,7 @@ func NewTrainer(o TrainerOptions) (*Trainer, error) {
 		horizon: C.uint32_t(o.Horizon), layers: C.uint32_t(o.Layers), units: C.uint32_t(o.Units),
 		hops: C.uint32_t(o.Hops), epochs: C.uint32_t(o.Epochs), patience: C.uint32_t(o.Patience),
 		filter: text(o.Filter, &texts), recursion: text(o.Recursion, &texts), decoder: text(o.Decoder, &texts),
-		lags: C.uint32_t(o.Lags), time: timeOf(o.NoTime),
+		cell: text(o.Cell, &texts), warmup: C.uint32_t(o.Warmup), lags: C.uint32_t(o.Lags), time: timeOf(o.NoTime),
 		batch: C.uint32_t(o.Batch), threads: C.uint32_t(o.Threads), curriculum: C.uint32_t(o.Curriculum),
 		loss: text(o.Loss, &texts), optimizer: text(o.Optimizer, &texts), schedule: text(o.Schedule, &texts),
 		milestones: text(o.Milestones, &texts), huber_delta: C.double(o.HuberDelta), epsilon: C.double(o.Epsilon),

@@ -26,6 +26,8 @@ static const char help[] =
     "      --mean X, --std X  of the values the model was trained on, where it does not say them;\n"
     "                         with --split otherwise those of the training part\n"
     "      --supports ORDER   exact or port_reversed, in place of what the model says\n"
+    "      --mode MODE        exact (default): the history is read anew for each window; stateful: the\n"
+    "                         state is carried on from the first row, for models trained with --warmup\n"
     "      --null X           value that stands for a missing one: seen as it is, but not judged\n"
     "                         (default 0; 'none': all are judged)\n"
     "      --json             one JSON object a line: horizon, metric, value\n"
@@ -54,6 +56,7 @@ typedef struct task {
     double deviation; /* 0: not told */
     bool has_mean;
     uint32_t supports;
+    uint32_t mode;
     double null; /* NaN: none */
     bool json;
     stg_ctx *ctx;
@@ -110,9 +113,10 @@ static int run_rows(task *t, stg_session *session, cli_table *table)
     const size_t stride = (size_t)t->stride;
     const size_t history = t->info.history;
     int code = CLI_OK;
-    for (size_t row = t->first; code == CLI_OK && row < t->windows + history - 1; row++) {
+    const size_t from = t->mode == STG_MODE_STATEFUL ? 0 : t->first;
+    for (size_t row = from; code == CLI_OK && row < t->windows + history - 1; row++) {
         const stg_graph *graph = cli_table_graph(table, row);
-        const size_t seen = row + 1 - t->first;
+        const size_t seen = row + 1 > t->first ? row + 1 - t->first : 0;
         if (!graph)
             return CLI_FAILED;
         const int32_t status = stg_session_step(session, graph, NULL);
@@ -161,6 +165,7 @@ static int32_t open_session(task *t, stg_session **session)
         const bool told = t->deviation > 0;
         const stg_session_opts opts = {.size = sizeof opts,
                                        .supports = t->supports,
+                                       .mode = t->mode,
                                        .mean = told ? &t->mean : NULL,
                                        .deviation = told ? &t->deviation : NULL};
         const int32_t status = stg_session_create(session, t->ctx, t->model, &opts);
@@ -176,8 +181,12 @@ static int run_series(task *t)
     if (status == STG_E_NOTFOUND)
         return cli_fail("the model does not say the mean and standard deviation of its training: give "
                         "--mean and --std, or --split");
+    if (status == STG_E_UNSUPPORTED)
+        return cli_fail("the model was trained on windows of its history alone, its state must not be "
+                        "carried on: train it with --warmup, or leave out --mode stateful");
     if (status == STG_E_INVALID)
-        return cli_fail("a model of kind %s has neither --mean and --std nor --supports", t->info.kind);
+        return cli_fail("a model of kind %s has none of --mean and --std, --supports, --mode stateful",
+                        t->info.kind);
     t->sum = (sums *)calloc((size_t)METHODS * t->info.horizon, sizeof *t->sum);
     if (status != STG_OK || !t->sum) {
         stg_session_destroy(session);
@@ -267,7 +276,7 @@ static int set_up(task *t)
 }
 
 enum { OPT_MODEL = 256, OPT_SERIES, OPT_GRAPH, OPT_SPLIT, OPT_STRIDE, OPT_MEAN, OPT_STD, OPT_SUPPORTS,
-       OPT_NULL, OPT_JSON, OPT_HELP };
+       OPT_NULL, OPT_MODE, OPT_JSON, OPT_HELP };
 
 static const struct option options[] = {
     {"model", required_argument, NULL, OPT_MODEL},
@@ -279,6 +288,7 @@ static const struct option options[] = {
     {"std", required_argument, NULL, OPT_STD},
     {"supports", required_argument, NULL, OPT_SUPPORTS},
     {"null", required_argument, NULL, OPT_NULL},
+    {"mode", required_argument, NULL, OPT_MODE},
     {"json", no_argument, NULL, OPT_JSON},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
@@ -290,6 +300,15 @@ static bool take_null(task *t, const char *text)
         return cli_number(text, "--null", -1e300, 1e300, &t->null);
     t->null = NAN;
     return true;
+}
+
+static bool take_mode(task *t, const char *text)
+{
+    t->mode = strcmp(text, "stateful") == 0 ? STG_MODE_STATEFUL : STG_MODE_EXACT;
+    if (t->mode == STG_MODE_STATEFUL || strcmp(text, "exact") == 0)
+        return true;
+    cli_say("--mode: '%s' is neither exact nor stateful", text);
+    return false;
 }
 
 static bool take(task *t, int option)
@@ -317,6 +336,8 @@ static bool take(task *t, int option)
         return cli_supports_named(optarg, &t->supports);
     case OPT_NULL:
         return take_null(t, optarg);
+    case OPT_MODE:
+        return take_mode(t, optarg);
     default:
         t->json = true;
         return true;

@@ -144,8 +144,10 @@ static int print_model(const char *path, const stg_bundle *bundle)
                " diffusion steps, %" PRIu64 " parameters\n",
                info.layers, info.units, info.hops, info.parameters);
     if (info.layers)
-        printf("            %s, %s, %s, %" PRIu32 " lags, time of day %s\n", info.filter, info.recursion,
-               info.decoder, info.lags, info.time == STG_TIME_NONE ? "not known" : "known");
+        printf("            %s, %s, %s, %s, %" PRIu32 " lags, time of day %s, state %s\n", info.cell,
+               info.filter, info.recursion, info.decoder, info.lags,
+               info.time == STG_TIME_NONE ? "not known" : "known",
+               info.stateful_ok ? "may be carried on" : "made anew from the history");
     printf("nodes       %" PRIu32 "\n", info.nodes);
     for (uint32_t kind = 0; kind < 2; kind++) {
         fputs(kind ? "forecasts  " : "reads      ", stdout);

@@ -40,6 +40,9 @@ static const char help[] =
     "                         direct_relu\n"
     "      --lags L           windows that a step of the encoder reads side by side (default 1; as many\n"
     "                         as --history: one step)\n"
+    "      --cell NAME        dcgru (default) or dclstm\n"
+    "      --warmup N         before each sample 0 to N windows in front of it set the state, so that the\n"
+    "                         model can carry it on in use (default 0: it cannot)\n"
     "      --no-time          the net does not know the time of day\n"
     "      --epochs E         passes over the data at most (default 40)\n"
     "      --patience E       passes without a better validation loss that end it (default 10)\n"
@@ -94,6 +97,7 @@ static const struct {
     {"batch", 1048576, offsetof(stg_trainer_opts, batch)},
     {"threads", 64, offsetof(stg_trainer_opts, threads)},
     {"lags", 1024, offsetof(stg_trainer_opts, lags)},
+    {"warmup", 1024, offsetof(stg_trainer_opts, warmup)},
 };
 
 /* Other numbers: OPT_REAL + place here. */
@@ -125,6 +129,7 @@ static const struct {
     {"filter", offsetof(stg_trainer_opts, filter)},
     {"recursion", offsetof(stg_trainer_opts, recursion)},
     {"decoder", offsetof(stg_trainer_opts, decoder)},
+    {"cell", offsetof(stg_trainer_opts, cell)},
 };
 
 static const struct option options[] = {
@@ -150,6 +155,7 @@ static const struct option options[] = {
     {"batch", required_argument, NULL, OPT_COUNT + 6},
     {"threads", required_argument, NULL, OPT_COUNT + 7},
     {"lags", required_argument, NULL, OPT_COUNT + 8},
+    {"warmup", required_argument, NULL, OPT_COUNT + 9},
     {"rate", required_argument, NULL, OPT_REAL},
     {"clip", required_argument, NULL, OPT_REAL + 1},
     {"delta", required_argument, NULL, OPT_REAL + 2},
@@ -165,6 +171,7 @@ static const struct option options[] = {
     {"filter", required_argument, NULL, OPT_WORD + 4},
     {"recursion", required_argument, NULL, OPT_WORD + 5},
     {"decoder", required_argument, NULL, OPT_WORD + 6},
+    {"cell", required_argument, NULL, OPT_WORD + 7},
     {"no-time", no_argument, NULL, OPT_NO_TIME},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},

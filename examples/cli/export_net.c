@@ -152,6 +152,10 @@ bool export_net_open(export_net *n, stg_ctx *ctx, const stg_model *model, const 
                 "of others", path, n->info.kind);
         return false;
     }
+    if (strcmp(n->info.cell, "dcgru") != 0) {
+        cli_say("%s: cells of %s cannot be written in forms of others", path, n->info.cell);
+        return false;
+    }
     char *bytes = serialize(ctx, model, &len);
     if (!bytes || len < sizeof header) {
         free(bytes);

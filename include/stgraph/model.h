@@ -77,6 +77,9 @@ typedef struct stg_model_info {
                                 this and the next borrowed from the library, NULL for simple kinds */
     const char *recursion; /**< of the hops: "restart", "carry", "pygt", "power" */
     const char *decoder;   /**< "seq2seq", "direct", "direct_relu" */
+    const char *cell;      /**< "dcgru", "dclstm" */
+    uint32_t stateful_ok;  /**< 1: its state may be carried on (STG_MODE_STATEFUL) */
+    uint32_t reserved;     /**< zero */
 } stg_model_info;
 
 /** Takes the model out of a bundle (prefix "model/"), which may go afterwards; one reference for
@@ -131,6 +134,12 @@ STG_API int32_t stg_model_get_info(const stg_model *model, stg_model_info *info)
  *  @since 0.1 */
 STG_API const char *stg_model_column(const stg_model *model, uint32_t kind, uint32_t index);
 
+/** What a net's forecast starts from. */
+enum {
+    STG_MODE_EXACT,   /**< the history, read anew for each forecast: history steps of the encoder */
+    STG_MODE_STATEFUL /**< a state that is carried on: one step of the encoder a window */
+};
+
 /** Options of stg_session_create(). */
 typedef struct stg_session_opts {
     size_t size;             /**< sizeof(stg_session_opts) */
@@ -140,14 +149,21 @@ typedef struct stg_session_opts {
                                   model's; copied */
     const double *deviation; /**< [inputs] standard deviation of each column, > 0; copied; NULL exactly
                                   when mean is */
+    uint32_t mode;           /**< STG_MODE_..., nets only */
+    uint32_t reserved;       /**< zero */
 } stg_session_opts;
 
 /**
  * Makes a session; it keeps a reference of the model. opts may be NULL.
  * A "dcrnn_series" takes the supports from the edge column "weight" (from "calls" where there is none,
  * else all edges weigh 1) of the first graph, and anew whenever nodes or edges change.
+ * In STG_MODE_STATEFUL the state follows the nodes by their names when the topology changes (new ones begin
+ * at zero) and is lost in a gap longer than the horizon. A model that was trained on windows of its history
+ * alone drifts off when its state is carried further than that: its info has to say stateful_ok, which only
+ * training with stg_trainer_opts.warmup sets.
  * Errors: E_NOMEM, E_VERSION, E_INVALID (options that the model's kind does not have, numbers that are
- * not usable), E_NOTFOUND (neither model nor options say mean and deviation). Ownership: caller owns.
+ * not usable), E_NOTFOUND (neither model nor options say mean and deviation), E_UNSUPPORTED (stateful, but
+ * the model is not stateful_ok). Ownership: caller owns.
  * @since 0.1
  */
 STG_API int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *model,

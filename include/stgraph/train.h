@@ -108,6 +108,12 @@ typedef struct stg_trainer_opts {
     const char *mask;       /**< node column such as "incident"; where it is not 0 nothing is learnt
                                  of the node and its edges in that window: inputs and labels are
                                  unknown. NULL: none */
+    const char *cell;       /**< "dcgru" (NULL; Li et al. 2017), "dclstm" (the same convolutions in an LSTM,
+                                 after Seo et al. 2018, arXiv:1612.07659) */
+    uint32_t warmup;        /**< N: before a sample the net runs over 0 to N windows in front of it, at
+                                 random, without a gradient, and the sample starts from that state; makes
+                                 the model stateful_ok (STG_MODE_STATEFUL); several times history; 0: none */
+    uint32_t reserved;      /**< zero */
 } stg_trainer_opts;
 
 /** Value of stg_trainer_opts.hops for a model without a graph. */

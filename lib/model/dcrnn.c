@@ -124,7 +124,8 @@ static bool forecastable(const stg_session *s, const stg__state *st, uint32_t no
 static void dcrnn_predict(const stg_session *s, stg__state *st, uint32_t steps)
 {
     const stg_model *m = s->model;
-    fill_steps(s, st, 0, m->net.shape.history, st->x);
+    if (!s->stateful)
+        fill_steps(s, st, 0, m->net.shape.history, st->x);
     fill_base(s, st, steps);
     for (uint32_t d = 0; m->net.shape.extras && d < steps; d++) {
         double time[2];
@@ -133,7 +134,7 @@ static void dcrnn_predict(const stg_session *s, stg__state *st, uint32_t steps)
         st->extras[d * STG__TIME_INPUTS + 1] = (real)time[1];
     }
     const stg__feed feed = {.x = st->x, .extras = st->extras, .base = st->base};
-    stg__run_forward(&st->run, m->packed, &feed, steps);
+    (s->stateful ? stg__run_decode : stg__run_forward)(&st->run, m->packed, &feed, steps);
     for (uint32_t d = 0; d < steps; d++)
         for (uint32_t k = 0; k < m->targets; k++)
             for (uint32_t i = 0; i < st->nodes; i++) {
@@ -170,7 +171,6 @@ static int32_t make_supports(const stg_session *s, stg__state *st)
 static int32_t dcrnn_prepare(const stg_session *s, stg__state *st, const stg_graph *g)
 {
     const stg_model *m = s->model;
-    const stg__shape *shape = &m->net.shape;
     const stg__topology *t = st->topo;
     if (g) {
         const double *now = stg__graph_column_at(g, STG_EDGE, s->edge_column);
@@ -178,15 +178,13 @@ static int32_t dcrnn_prepare(const stg_session *s, stg__state *st, const stg_gra
             st->arc_calls[e] = calls_of(m, st, e, now);
     }
     STG_RETURN_IF_ERROR(make_supports(s, st));
-    STG_RETURN_IF_ERROR(stg__run_create(&st->run, st->ctx, &m->net, t->nodes, false));
-    st->run.supports = &st->supports;
-    const size_t inputs = (size_t)shape->history * t->nodes * shape->inputs;
-    const size_t extras = (size_t)shape->horizon * shape->extras;
-    st->x = (real *)stg__alloc_aligned(st->ctx, inputs, sizeof *st->x);
-    st->extras = (real *)stg__alloc_aligned(st->ctx, extras, sizeof *st->extras);
-    st->base = (real *)stg__alloc_aligned(
-        st->ctx, (size_t)shape->horizon * t->nodes * shape->targets, sizeof *st->base);
-    return st->x && st->extras && st->base ? STG_OK : STG_E_NOMEM;
+    return stg__state_net_room(s, st);
+}
+
+static void dcrnn_advance(const stg_session *s, stg__state *st)
+{
+    fill_steps(s, st, 0, 1, st->x);
+    stg__state_advance(s, st);
 }
 
 static void dcrnn_observe(const stg_session *s, stg__state *st, uint64_t start, const double *now)
@@ -244,5 +242,6 @@ const stg__kind stg__kind_dcrnn = {
     .store = dcrnn_store,
     .prepare = dcrnn_prepare,
     .observe = dcrnn_observe,
+    .advance = dcrnn_advance,
     .predict = dcrnn_predict,
 };

@@ -47,9 +47,10 @@ static void fill_inputs(const stg_session *s, stg__state *st)
 static void series_predict(const stg_session *s, stg__state *st, uint32_t steps)
 {
     const stg_model *m = s->model;
-    fill_inputs(s, st);
+    if (!s->stateful)
+        fill_inputs(s, st);
     const stg__feed feed = {.x = st->x};
-    stg__run_forward(&st->run, m->packed, &feed, steps);
+    (s->stateful ? stg__run_decode : stg__run_forward)(&st->run, m->packed, &feed, steps);
     for (uint32_t d = 0; d < steps; d++)
         for (uint32_t k = 0; k < m->targets; k++) {
             const uint32_t column = m->target[k];
@@ -83,7 +84,6 @@ static int32_t make_supports(const stg_session *s, stg__state *st)
 
 static int32_t series_prepare(const stg_session *s, stg__state *st, const stg_graph *g)
 {
-    const stg_model *m = s->model;
     if (g) {
         const double *weight = stg__graph_column_at(g, STG_EDGE, s->weight_column);
         for (uint32_t e = 0; e < st->edges; e++)
@@ -92,11 +92,13 @@ static int32_t series_prepare(const stg_session *s, stg__state *st, const stg_gr
                                                      : NAN;
     }
     STG_RETURN_IF_ERROR(make_supports(s, st));
-    STG_RETURN_IF_ERROR(stg__run_create(&st->run, st->ctx, &m->net, st->nodes, false));
-    st->run.supports = &st->supports;
-    const size_t inputs = (size_t)m->net.shape.history * st->nodes * m->net.shape.inputs;
-    st->x = (real *)stg__alloc_aligned(st->ctx, inputs, sizeof *st->x);
-    return st->x ? STG_OK : STG_E_NOMEM;
+    return stg__state_net_room(s, st);
+}
+
+static void series_advance(const stg_session *s, stg__state *st)
+{
+    fill_step(s, st, 0, st->x);
+    stg__state_advance(s, st);
 }
 
 /* --- file ------------------------------------------------------------------------------------- */
@@ -127,5 +129,6 @@ const stg__kind stg__kind_series = {
     .store = series_store,
     .prepare = series_prepare,
     .observe = series_observe,
+    .advance = series_advance,
     .predict = series_predict,
 };

@@ -158,6 +158,8 @@ int32_t stg_model_get_info(const stg_model *m, stg_model_info *info)
         .filter = net ? stg__word_text(stg__filters, m->filter.kind) : NULL,
         .recursion = net ? stg__word_text(stg__recursions, m->net.shape.recursion) : NULL,
         .decoder = net ? stg__word_text(stg__decoders, m->net.shape.decoder) : NULL,
+        .cell = net ? stg__word_text(stg__cells, m->net.shape.cell) : NULL,
+        .stateful_ok = m->stateful_ok,
     };
     return stg__info_write(info, &i, sizeof i);
 }

@@ -62,6 +62,7 @@ struct stg_model {
     stg__filter filter; /* the supports that the weights were learnt with */
     uint32_t lags;      /* nets: windows that one step of the encoder reads side by side */
     bool time_inputs;   /* encoder and decoder (in a "dcrnn_series" the encoder) know the time of day */
+    bool stateful_ok;   /* trained so that its state may be carried on from window to window */
     real *params;
     real *packed;
     double *pull;  /* [horizon][targets] share of the present deviation that is left by then */
@@ -89,7 +90,8 @@ typedef struct stg__state {
     double *level;        /* [2][targets][nodes] "seasonal": EWMA of seen and of the profile */
     stg__supports supports;
     stg__run run; /* nets */
-    real *x;      /* [steps of the encoder][nodes][inputs] */
+    real *x;      /* [steps of the encoder; stateful: 1][nodes][inputs] */
+    real *hidden; /* stateful: [layers][states][nodes][units], as stg__run_read() gives it */
     real *extras; /* [horizon][extras] */
     real *base;   /* [horizon][nodes][targets] */
 } stg__state;
@@ -115,6 +117,7 @@ struct stg_session {
     double mean[STG__MAX_COLUMNS];
     double deviation[STG__MAX_COLUMNS];
     stg__filter filter;
+    bool stateful; /* the net's state is carried on; else the history is read anew for each forecast */
 };
 
 /* A kind of model. */
@@ -128,6 +131,8 @@ struct stg__kind {
     /* NULL: nothing. Without a graph st->arc_calls are filled already. */
     int32_t (*prepare)(const stg_session *s, stg__state *st, const stg_graph *g);
     void (*observe)(const stg_session *s, stg__state *st, uint64_t start, const double *now);
+    /* Stateful sessions: the state takes the last window of the ring in, one that was bridged too. */
+    void (*advance)(const stg_session *s, stg__state *st);
     void (*predict)(const stg_session *s, stg__state *st, uint32_t steps); /* fills st->pred */
 };
 
@@ -158,6 +163,7 @@ typedef struct stg__word {
 } stg__word;
 extern const stg__word stg__recursions[];
 extern const stg__word stg__decoders[];
+extern const stg__word stg__cells[];
 extern const stg__word stg__filters[];
 extern const stg__word stg__orders[];
 bool stg__word_find(const stg__word *words, const char *text, uint32_t *value); /* false: not there */
@@ -223,6 +229,11 @@ int32_t stg__state_create(stg__state **out, const stg_session *s, const stg_grap
 int32_t stg__state_revive(stg__state **out, const stg_session *s, stg__topology *t,
                           const double *arc_calls);
 void stg__state_destroy(stg__state *st);
+/* Nets: working memory of a topology, once the supports are made. */
+int32_t stg__state_net_room(const stg_session *s, stg__state *st);
+/* Nets: one step of the encoder on st->x; and what st->hidden says goes back into the run. */
+void stg__state_advance(const stg_session *s, stg__state *st);
+void stg__state_resume(stg__state *st);
 extern const stg__state_type stg__session_state;
 /* Row of the ring: column c of all nodes `back` windows ago (0: the last). */
 static inline double *stg__ring_row(const stg_session *s, const stg__state *st, uint32_t back,

@@ -24,20 +24,21 @@ static size_t padded(uint32_t cols)
 static void place_cell(stg__net *net, stg__cell *c, uint32_t inputs)
 {
     const uint32_t u = net->shape.units;
+    const uint32_t g = net->gates * u;
     const uint32_t x_rows = net->copies * inputs;
     const uint32_t h_rows = net->copies * u;
     const uint32_t rows = x_rows + h_rows;
     c->inputs = inputs;
-    c->gate_w = take(&net->params, (size_t)rows * 2 * u);
-    c->gate_b = take(&net->params, 2 * (size_t)u);
+    c->gate_w = take(&net->params, (size_t)rows * g);
+    c->gate_b = take(&net->params, g);
     c->cand_w = take(&net->params, (size_t)rows * u);
     c->cand_b = take(&net->params, u);
-    c->pack_gate_w = take(&net->pack_size, stg__packed_size(rows, 2 * u));
-    c->pack_gate_b = take(&net->pack_size, padded(2 * u));
+    c->pack_gate_w = take(&net->pack_size, stg__packed_size(rows, g));
+    c->pack_gate_b = take(&net->pack_size, padded(g));
     c->pack_cand_w = take(&net->pack_size, stg__packed_size(rows, u));
     c->pack_cand_b = take(&net->pack_size, padded(u));
-    c->back_x = take(&net->back_size, stg__packed_size(3 * u, x_rows));
-    c->back_gate = take(&net->back_size, stg__packed_size(2 * u, h_rows));
+    c->back_x = take(&net->back_size, stg__packed_size(g + u, x_rows));
+    c->back_gate = take(&net->back_size, stg__packed_size(g, h_rows));
     c->back_cand = take(&net->back_size, stg__packed_size(u, h_rows));
 }
 
@@ -78,6 +79,7 @@ static bool within(const stg__shape *s)
         {s->walks, 1, 2},
         {s->recursion, STG__RESTART, STG__POWER},
         {s->decoder, STG__SEQ2SEQ, STG__DIRECT_RELU},
+        {s->cell, STG__DCGRU, STG__DCLSTM},
         {s->history, 1, STG__MAX_WINDOWS},
         {s->horizon, 0, STG__MAX_WINDOWS},
     };
@@ -94,6 +96,7 @@ bool stg__net_init(stg__net *net, const stg__shape *s)
         return false;
     net->shape = *s;
     net->copies = s->walks * s->hops + 1;
+    net->gates = s->cell == STG__DCLSTM ? 3 : 2;
     net->parts = s->decoder == STG__SEQ2SEQ ? 2 : 1;
     net->outputs = s->decoder == STG__SEQ2SEQ ? s->targets : s->horizon * s->targets;
     place_steps(net);
@@ -124,7 +127,7 @@ void stg__net_pack(const stg__net *net, const real *p, real *packed)
     for (uint32_t i = 0; i < net->parts * net->shape.layers; i++) {
         const stg__cell *c = stg__net_cell(net, i);
         const uint32_t rows = net->copies * (c->inputs + u);
-        pack_all(packed + c->pack_gate_w, packed + c->pack_gate_b, rows, 2 * u, p + c->gate_w,
+        pack_all(packed + c->pack_gate_w, packed + c->pack_gate_b, rows, net->gates * u, p + c->gate_w,
                  p + c->gate_b);
         pack_all(packed + c->pack_cand_w, packed + c->pack_cand_b, rows, u, p + c->cand_w,
                  p + c->cand_b);
@@ -136,15 +139,16 @@ void stg__net_pack(const stg__net *net, const real *p, real *packed)
 void stg__net_pack_back(const stg__net *net, const real *p, real *packed)
 {
     const uint32_t u = net->shape.units;
+    const uint32_t g = net->gates * u;
     const uint32_t h_rows = net->copies * u;
     for (uint32_t i = 0; i < net->parts * net->shape.layers; i++) {
         const stg__cell *c = stg__net_cell(net, i);
         const uint32_t x_rows = net->copies * c->inputs;
-        const real *gate_h = p + c->gate_w + (size_t)x_rows * 2 * u;
+        const real *gate_h = p + c->gate_w + (size_t)x_rows * g;
         const real *cand_h = p + c->cand_w + (size_t)x_rows * u;
-        stg__pack(packed + c->back_x, 3 * u, 0, 2 * u, x_rows, p + c->gate_w, 1, 2 * u);
-        stg__pack(packed + c->back_x, 3 * u, 2 * u, u, x_rows, p + c->cand_w, 1, u);
-        stg__pack(packed + c->back_gate, 2 * u, 0, 2 * u, h_rows, gate_h, 1, 2 * u);
+        stg__pack(packed + c->back_x, g + u, 0, g, x_rows, p + c->gate_w, 1, g);
+        stg__pack(packed + c->back_x, g + u, g, u, x_rows, p + c->cand_w, 1, u);
+        stg__pack(packed + c->back_gate, g, 0, g, h_rows, gate_h, 1, g);
         stg__pack(packed + c->back_cand, u, 0, u, h_rows, cand_h, 1, u);
     }
     stg__pack(packed + net->back_proj, net->outputs, 0, net->outputs, u, p + net->proj_w, 1,
@@ -160,15 +164,17 @@ static void fill_normal(real *w, size_t count, double deviation, stg__rng *rng)
 void stg__net_start(const stg__net *net, real *p, uint64_t seed)
 {
     const uint32_t u = net->shape.units;
+    const uint32_t g = net->gates * u;
     stg__rng rng;
     memset(p, 0, net->params * sizeof *p);
     for (uint32_t i = 0; i < net->parts * net->shape.layers; i++) {
         const stg__cell *c = stg__net_cell(net, i);
         const size_t rows = (size_t)net->copies * (c->inputs + u);
         stg__rng_init(&rng, seed, i);
-        fill_normal(p + c->gate_w, rows * 2 * u, sqrt(2.0 / (double)(rows + 2 * u)), &rng);
+        fill_normal(p + c->gate_w, rows * g, sqrt(2.0 / (double)(rows + g)), &rng);
         fill_normal(p + c->cand_w, rows * u, sqrt(2.0 / (double)(rows + u)), &rng);
-        for (uint32_t j = 0; j < 2 * u; j++)
+        const bool lstm = net->shape.cell == STG__DCLSTM; /* only what is forgotten */
+        for (uint32_t j = lstm ? u : 0; j < 2 * u; j++)
             p[c->gate_b + j] = 1;
     }
     stg__rng_init(&rng, seed, 2 * STG__MAX_LAYERS);

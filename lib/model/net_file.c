@@ -47,7 +47,7 @@ static bool block_at(const stg__net *net, uint32_t i, block *b)
     b->at = gates ? (bias ? c->gate_b : c->gate_w) : (bias ? c->cand_b : c->cand_w);
     b->inputs = bias ? 0 : c->inputs;
     b->rows = bias ? 0 : net->copies * (c->inputs + u);
-    b->cols = gates ? 2 * u : u;
+    b->cols = gates ? net->gates * u : u;
     return true;
 }
 
@@ -96,6 +96,7 @@ const stg__word stg__recursions[] = {{"restart", STG__RESTART}, {"carry", STG__C
                                      {"pygt", STG__PYGT},       {"power", STG__POWER}, {NULL, 0}};
 const stg__word stg__decoders[] = {{"seq2seq", STG__SEQ2SEQ}, {"direct", STG__DIRECT},
                                    {"direct_relu", STG__DIRECT_RELU}, {NULL, 0}};
+const stg__word stg__cells[] = {{"dcgru", STG__DCGRU}, {"dclstm", STG__DCLSTM}, {NULL, 0}};
 const stg__word stg__filters[] = {{"dual_random_walk", STG__DUAL_RANDOM_WALK},
                                   {"random_walk", STG__RANDOM_WALK},
                                   {"laplacian", STG__LAPLACIAN},
@@ -152,6 +153,11 @@ int32_t stg__net_read_shape(stg_model *m, const stg_bundle *b, stg__shape *s, st
     STG_RETURN_IF_ERROR(stg__word_read(b, "model/filter", stg__filters, &m->filter.kind, err));
     STG_RETURN_IF_ERROR(stg__word_read(b, "model/supports", stg__orders, &m->filter.order, err));
     STG_RETURN_IF_ERROR(stg__word_read(b, "model/decoder", stg__decoders, &s->decoder, err));
+    STG_RETURN_IF_ERROR(stg__word_read(b, "model/cell", stg__cells, &s->cell, err));
+    uint32_t stateful = 0;
+    if (stg__bundle_meta(b, "model/stateful_ok"))
+        STG_RETURN_IF_ERROR(read_u32(b, "model/stateful_ok", 1, &stateful, err));
+    m->stateful_ok = stateful;
     s->walks = stg__filter_walks(m->filter.kind);
     s->history = m->history - m->lags + 1;
     return stg__word_read(b, "model/recursion", stg__recursions, &s->recursion, err);
@@ -209,10 +215,12 @@ int32_t stg__net_store(const stg_model *m, stg_bundle *bundle)
         {"model/supports", stg__word_text(stg__orders, m->filter.order)},
         {"model/recursion", stg__word_text(stg__recursions, s->recursion)},
         {"model/decoder", stg__word_text(stg__decoders, s->decoder)},
+        {"model/cell", stg__word_text(stg__cells, s->cell)},
     };
     for (size_t i = 0; i < sizeof word / sizeof *word; i++)
         STG_RETURN_IF_ERROR(stg__bundle_set_meta(bundle, word[i].key, word[i].text));
     STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/lags", m->lags));
+    STG_RETURN_IF_ERROR(stg__bundle_set_meta_u64(bundle, "model/stateful_ok", m->stateful_ok));
     for (uint32_t i = 0; block_at(&m->net, i, &b); i++)
         STG_RETURN_IF_ERROR(store_block(m, bundle, &b));
     return STG_OK;

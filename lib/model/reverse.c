@@ -22,7 +22,7 @@ int32_t stg__back_create(stg__back *back, stg_ctx *ctx, const stg__run *run)
     const size_t steps = stg__net_steps(net);
     const size_t n = run->nodes;
     uint32_t widest = s->inputs;
-    carve piece[4 * STG__MAX_LAYERS + 4];
+    carve piece[5 * STG__MAX_LAYERS + 4];
     size_t pieces = 0;
     memset(back, 0, sizeof *back);
     if (widest < s->targets + s->extras)
@@ -30,7 +30,8 @@ int32_t stg__back_create(stg__back *back, stg_ctx *ctx, const stg__run *run)
     for (uint32_t l = 0; l < s->layers; l++) {
         piece[pieces++] = (carve){&back->dg[l], n * net->copies * s->units};
         piece[pieces++] = (carve){&back->dh[l], n * s->units};
-        piece[pieces++] = (carve){&back->dru[l], steps * n * 2 * s->units};
+        piece[pieces++] = (carve){&back->dru[l], steps * n * net->gates * s->units};
+        piece[pieces++] = (carve){&back->ds[l], s->cell == STG__DCLSTM ? n * s->units : 0};
         piece[pieces++] = (carve){&back->dc[l], steps * n * s->units};
     }
     piece[pieces++] = (carve){&back->drh, n * net->copies * s->units};
@@ -100,6 +101,8 @@ void stg__back_reset(stg__back *back)
     for (uint32_t l = 0; l < net->shape.layers; l++) {
         memset(back->dg[l], 0, n * net->copies * u * sizeof(real));
         memset(back->dh[l], 0, n * u * sizeof(real));
+        if (net->shape.cell == STG__DCLSTM)
+            memset(back->ds[l], 0, n * u * sizeof(real));
     }
 }
 
@@ -134,6 +137,10 @@ void stg__back_cell(stg__back *back, const real *packed, uint32_t part, uint32_t
     real *dru = back->dru[layer] + t * n * 2 * u;
     real *dc = back->dc[layer] + t * n * u;
     gather(back, layer);
+    if (net->shape.cell == STG__DCLSTM) {
+        stg__back_lstm(back, packed, part, layer, t, want_dx);
+        return;
+    }
     stg__gate gate = {
         .rows = run->nodes,
         .units = u,
@@ -186,22 +193,22 @@ void stg__back_weights(stg__back *back, uint32_t part, uint32_t first, uint32_t 
     const size_t n = run->nodes;
     const size_t rows = steps * n;
     const uint32_t wide = net->copies * u;
+    const uint32_t g = net->gates * u;
     for (uint32_t l = 0; l < net->shape.layers && steps; l++) {
         const stg__cell *cell = &net->cell[part][l];
         const uint32_t x_wide = net->copies * cell->inputs;
-        const real *dru = back->dru[l] + first * n * 2 * u;
+        const real *dru = back->dru[l] + first * n * g;
         const real *dc = back->dc[l] + first * n * u;
         const real *x = l ? stg__run_state(run, l - 1, first + 1) : stg__run_inputs(run, part, first);
         const real *h = stg__run_state(run, l, first);
-        const real *rh = run->rh[l] + first * n * wide;
+        const real *rh = net->shape.cell == STG__DCLSTM ? h : run->rh[l] + first * n * wide;
         real *gate = gradient + cell->gate_w;
         real *cand = gradient + cell->cand_w;
-        run->kernels->outer(gate, 2 * u, x_wide, 2 * u, x, x_wide, dru, 2 * u, rows);
-        run->kernels->outer(gate + (size_t)x_wide * 2 * u, 2 * u, wide, 2 * u, h, wide, dru, 2 * u,
-                            rows);
+        run->kernels->outer(gate, g, x_wide, g, x, x_wide, dru, g, rows);
+        run->kernels->outer(gate + (size_t)x_wide * g, g, wide, g, h, wide, dru, g, rows);
         run->kernels->outer(cand, u, x_wide, u, x, x_wide, dc, u, rows);
         run->kernels->outer(cand + (size_t)x_wide * u, u, wide, u, rh, wide, dc, u, rows);
-        add_columns(gradient + cell->gate_b, dru, rows, 2 * u);
+        add_columns(gradient + cell->gate_b, dru, rows, g);
         add_columns(gradient + cell->cand_b, dc, rows, u);
     }
 }

@@ -24,6 +24,11 @@ real *stg__run_state(const stg__run *run, uint32_t layer, uint32_t slot)
     return run->g[layer] + slot_of(run, slot) * run->nodes * wide;
 }
 
+real *stg__run_cells(const stg__run *run, uint32_t layer, uint32_t slot)
+{
+    return run->s[layer] + slot_of(run, slot) * run->nodes * run->net->shape.units;
+}
+
 /* The decoder's steps count on from the encoder's. */
 real *stg__run_inputs(const stg__run *run, uint32_t part, uint32_t t)
 {
@@ -44,14 +49,17 @@ int32_t stg__run_create(stg__run *run, stg_ctx *ctx, const stg__net *net, uint32
     const size_t steps = taped ? stg__net_steps(net) : 1;
     const size_t slots = taped ? steps + 1 : 2;
     const size_t n = nodes;
+    const size_t lstm = s->cell == STG__DCLSTM ? n : 0;
     const size_t direct = s->decoder == STG__SEQ2SEQ ? 0 : n;
-    carve piece[4 * STG__MAX_LAYERS + 5];
+    carve piece[6 * STG__MAX_LAYERS + 5];
     size_t pieces = 0;
     memset(run, 0, sizeof *run);
     for (uint32_t l = 0; l < s->layers; l++) {
         piece[pieces++] = (carve){&run->g[l], slots * n * net->copies * s->units};
-        piece[pieces++] = (carve){&run->ru[l], steps * n * 2 * s->units};
-        piece[pieces++] = (carve){&run->rh[l], steps * n * net->copies * s->units};
+        piece[pieces++] = (carve){&run->ru[l], steps * n * net->gates * s->units};
+        piece[pieces++] = (carve){&run->rh[l], steps * (n - lstm) * net->copies * s->units};
+        piece[pieces++] = (carve){&run->s[l], slots * lstm * s->units};
+        piece[pieces++] = (carve){&run->th[l], steps * lstm * s->units};
         piece[pieces++] = (carve){&run->c[l], steps * n * s->units};
     }
     for (uint32_t part = 0; part < 2; part++) {
@@ -92,6 +100,7 @@ void stg__run_clear(stg__run *run)
         return;
     stg__free_aligned(run->ctx, run->memory);
     stg__free(run->ctx, run->own);
+    stg__free_aligned(run->ctx, run->kept);
     stg__ctx_unref(run->ctx);
     memset(run, 0, sizeof *run);
 }
@@ -119,6 +128,10 @@ void stg__run_diffuse(const stg__run *run, real *copies, uint32_t width)
 void stg__run_cell(stg__run *run, const real *packed, uint32_t part, uint32_t layer, uint32_t t)
 {
     const stg__net *net = run->net;
+    if (net->shape.cell == STG__DCLSTM) {
+        stg__run_lstm(run, packed, part, layer, t);
+        return;
+    }
     const stg__cell *cell = &net->cell[part][layer];
     const uint32_t u = net->shape.units;
     const size_t n = run->nodes;
@@ -148,22 +161,26 @@ void stg__run_cell(stg__run *run, const real *packed, uint32_t part, uint32_t la
     stg__run_diffuse(run, after, u);
 }
 
-static void encode(stg__run *run, const real *packed, const real *x)
+static void one_step(stg__run *run, const real *packed, const real *x, uint32_t t)
 {
     const stg__net *net = run->net;
     const stg__shape *s = &net->shape;
-    for (uint32_t l = 0; l < s->layers; l++) {
-        const size_t wide = (size_t)net->copies * s->units;
-        memset(stg__run_state(run, l, 0), 0, run->nodes * wide * sizeof(real));
-    }
-    for (uint32_t t = 0; t < s->history; t++) {
-        real *to = stg__run_inputs(run, STG__ENCODER, t);
-        for (uint32_t i = 0; i < run->nodes; i++, x += s->inputs)
-            memcpy(to + (size_t)i * net->copies * s->inputs, x, s->inputs * sizeof *x);
-        stg__run_diffuse(run, to, s->inputs);
-        for (uint32_t l = 0; l < s->layers; l++)
-            stg__run_cell(run, packed, STG__ENCODER, l, t);
-    }
+    real *to = stg__run_inputs(run, STG__ENCODER, t);
+    for (uint32_t i = 0; i < run->nodes; i++, x += s->inputs)
+        memcpy(to + (size_t)i * net->copies * s->inputs, x, s->inputs * sizeof *x);
+    stg__run_diffuse(run, to, s->inputs);
+    for (uint32_t l = 0; l < s->layers; l++)
+        stg__run_cell(run, packed, STG__ENCODER, l, t);
+}
+
+static void encode(stg__run *run, const real *packed, const stg__feed *feed)
+{
+    const size_t window = (size_t)run->nodes * run->net->shape.inputs;
+    stg__run_reset(run);
+    for (uint32_t back = feed->warmup; back > 0; back--)
+        stg__run_step(run, packed, feed->x - back * window);
+    for (uint32_t t = 0; t < run->net->shape.history; t++)
+        one_step(run, packed, feed->x + t * window, t);
 }
 
 /* Inputs of decoder step d: zeros at first, then labels where they are fed and known, else the
@@ -191,12 +208,11 @@ static void fill_decoder(stg__run *run, const stg__feed *feed, uint32_t d)
     stg__run_diffuse(run, to, (uint32_t)wide);
 }
 
-void stg__run_forward(stg__run *run, const real *packed, const stg__feed *feed, uint32_t steps)
+static void decode(stg__run *run, const real *packed, const stg__feed *feed, uint32_t steps)
 {
     const stg__net *net = run->net;
     const stg__shape *s = &net->shape;
     const uint32_t wide = net->copies * s->units;
-    encode(run, packed, feed->x);
     if (s->decoder != STG__SEQ2SEQ) {
         stg__run_direct(run, packed, feed->base);
         return;
@@ -220,5 +236,105 @@ void stg__run_forward(stg__run *run, const real *packed, const stg__feed *feed, 
         run->kernels->product(&out);
         for (size_t i = 0; feed->base && i < (size_t)run->nodes * s->targets; i++)
             to[i] += feed->base[(size_t)d * run->nodes * s->targets + i];
+    }
+}
+
+void stg__run_forward(stg__run *run, const real *packed, const stg__feed *feed, uint32_t steps)
+{
+    encode(run, packed, feed);
+    decode(run, packed, feed, steps);
+}
+
+/* --- a state that is carried on ------------------------------------------------------------------ */
+
+int32_t stg__run_carry(stg__run *run)
+{
+    const stg__net *net = run->net;
+    const size_t one = (size_t)run->nodes * (net->copies + 1) * net->shape.units;
+    run->kept = (real *)stg__alloc_aligned(run->ctx, net->shape.layers * one, sizeof *run->kept);
+    return run->kept ? STG_OK : STG_E_NOMEM;
+}
+
+static void copy(real *to, const real *from, size_t count)
+{
+    if (to != from)
+        memcpy(to, from, count * sizeof *to);
+}
+
+/* What stands in one slot goes to another. */
+static void move_slot(stg__run *run, uint32_t to, uint32_t from)
+{
+    const stg__shape *s = &run->net->shape;
+    const size_t units = (size_t)run->nodes * s->units;
+    for (uint32_t l = 0; l < s->layers; l++) {
+        copy(stg__run_state(run, l, to), stg__run_state(run, l, from), run->net->copies * units);
+        if (s->cell == STG__DCLSTM)
+            copy(stg__run_cells(run, l, to), stg__run_cells(run, l, from), units);
+    }
+}
+
+void stg__run_reset(stg__run *run)
+{
+    const stg__shape *s = &run->net->shape;
+    const size_t units = (size_t)run->nodes * s->units;
+    for (uint32_t l = 0; l < s->layers; l++) {
+        memset(stg__run_state(run, l, 0), 0, run->net->copies * units * sizeof(real));
+        if (s->cell == STG__DCLSTM)
+            memset(stg__run_cells(run, l, 0), 0, units * sizeof(real));
+    }
+}
+
+void stg__run_step(stg__run *run, const real *packed, const real *x)
+{
+    one_step(run, packed, x, 0);
+    move_slot(run, 0, 1);
+}
+
+void stg__run_decode(stg__run *run, const real *packed, const stg__feed *feed, uint32_t steps)
+{
+    const stg__shape *s = &run->net->shape;
+    const size_t units = (size_t)run->nodes * s->units;
+    real *kept = run->kept;
+    for (uint32_t l = 0; l < s->layers; l++, kept += (run->net->copies + 1) * units) {
+        copy(kept, stg__run_state(run, l, 0), run->net->copies * units);
+        if (s->cell == STG__DCLSTM)
+            copy(kept + run->net->copies * units, stg__run_cells(run, l, 0), units);
+    }
+    move_slot(run, s->history, 0);
+    decode(run, packed, feed, steps);
+    kept = run->kept;
+    for (uint32_t l = 0; l < s->layers; l++, kept += (run->net->copies + 1) * units) {
+        copy(stg__run_state(run, l, 0), kept, run->net->copies * units);
+        if (s->cell == STG__DCLSTM)
+            copy(stg__run_cells(run, l, 0), kept + run->net->copies * units, units);
+    }
+}
+
+void stg__run_read(const stg__run *run, real *state)
+{
+    const stg__shape *s = &run->net->shape;
+    const size_t wide = (size_t)run->net->copies * s->units;
+    for (uint32_t l = 0; l < s->layers; l++) {
+        const real *from = stg__run_state(run, l, 0);
+        for (uint32_t i = 0; i < run->nodes; i++, state += s->units)
+            copy(state, from + i * wide, s->units);
+        if (s->cell == STG__DCLSTM)
+            copy(state, stg__run_cells(run, l, 0), (size_t)run->nodes * s->units);
+        state += (stg__net_states(run->net) - s->units) * run->nodes;
+    }
+}
+
+void stg__run_write(stg__run *run, const real *state)
+{
+    const stg__shape *s = &run->net->shape;
+    const size_t wide = (size_t)run->net->copies * s->units;
+    for (uint32_t l = 0; l < s->layers; l++) {
+        real *to = stg__run_state(run, l, 0);
+        for (uint32_t i = 0; i < run->nodes; i++, state += s->units)
+            copy(to + i * wide, state, s->units);
+        stg__run_diffuse(run, to, s->units);
+        if (s->cell == STG__DCLSTM)
+            copy(stg__run_cells(run, l, 0), state, (size_t)run->nodes * s->units);
+        state += (stg__net_states(run->net) - s->units) * run->nodes;
     }
 }

@@ -41,6 +41,15 @@ static int32_t read_plain(stg_session *s, const stg_model *m, const stg_session_
     return STG_OK;
 }
 
+/* A state that training never carried beyond a history goes where training never was. */
+static int32_t read_mode(stg_session *s, const stg_model *m, const stg_session_opts *o)
+{
+    if (o->mode > STG_MODE_STATEFUL || o->reserved || (o->mode && !m->kind->net))
+        return STG_E_INVALID;
+    s->stateful = o->mode == STG_MODE_STATEFUL;
+    return s->stateful && !m->stateful_ok ? STG_E_UNSUPPORTED : STG_OK;
+}
+
 int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *model,
                            const stg_session_opts *opts)
 {
@@ -55,6 +64,8 @@ int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *mod
     if (!s)
         return STG_E_NOMEM;
     int32_t status = read_plain(s, model, &o);
+    if (status == STG_OK)
+        status = read_mode(s, model, &o);
     if (status == STG_OK)
         status = stg__pool_create(&s->pool, ctx, &stg__forecast_type, o.forecasts ? o.forecasts : 4);
     if (status != STG_OK) {
@@ -207,6 +218,16 @@ static void forget(stg_session *s)
         st->ring[i] = NAN;
     s->steps = 0;
     s->pred_steps = 0;
+    if (s->stateful) {
+        stg__run_reset(&s->state->run);
+        stg__run_read(&s->state->run, st->hidden);
+    }
+}
+
+static void advance(stg_session *s)
+{
+    if (s->stateful)
+        s->model->kind->advance(s, s->state);
 }
 
 /* Windows that are missing before this one; they are bridged when they are few. */
@@ -256,8 +277,11 @@ int32_t stg_session_step(stg_session *s, const stg_graph *g, const uint8_t *mask
     const uint32_t ahead = bridged ? (uint32_t)missing : 0;
     if (s->steps && (ahead || any_masked(mask, s->state->nodes)))
         need_forecast(s, ahead < s->model->horizon ? ahead + 1 : ahead);
-    for (uint32_t step = 0; step < ahead; step++)
+    for (uint32_t step = 0; step < ahead; step++) {
         push(s, NULL, NULL, step);
+        s->last_start += s->model->window_ns;
+        advance(s);
+    }
     push(s, g, mask, ahead);
     s->last_start = g->start_ns;
     s->pred_steps = 0;
@@ -265,6 +289,7 @@ int32_t stg_session_step(stg_session *s, const stg_graph *g, const uint8_t *mask
     learn_edges(s, g, mask);
     const double *now = stg__ring_row(s, s->state, 0, 0);
     s->model->kind->observe(s, s->state, g->start_ns, now);
+    advance(s);
     return STG_OK;
 }
 

@@ -9,6 +9,7 @@
 #include "model_priv.h"
 
 #define PREFIX "state/session/"
+#define VERSION 2
 #define MAX_STEPS (UINT64_C(1) << 60)
 
 /* One array of a state: where it stands and how long it is. */
@@ -19,7 +20,7 @@ typedef struct piece {
     uint32_t dtype;
 } piece;
 
-enum { PIECES = 11 };
+enum { PIECES = 12 };
 
 static void pieces_of(const stg_model *m, const stg__state *st, piece p[PIECES])
 {
@@ -37,6 +38,8 @@ static void pieces_of(const stg_model *m, const stg__state *st, piece p[PIECES])
         {"edge_seen", st->edge_seen, st->edges, STG__U32},
         {"level", st->level, UINT64_C(2) * m->targets * n, STG__F64},
         {"arc_calls", st->arc_calls, st->edges, STG__F64},
+        {"hidden", st->hidden, st->hidden ? m->net.shape.layers * stg__net_states(&m->net) * n : 0,
+         STG__F32},
     };
     memcpy(p, all, sizeof all);
 }
@@ -61,8 +64,9 @@ static int32_t save(const void *object, stg_bundle *bundle, stg_error *err)
     uint64_t digest = 0;
     STG_RETURN_IF_ERROR(model_digest(s->model, &digest));
     const stg__number number[] = {
-        {"version", 1},
+        {"version", VERSION},
         {"model", digest},
+        {"stateful", s->stateful},
         {"started", s->state != NULL},
         {"last_start", s->last_start},
         {"steps", s->steps},
@@ -92,6 +96,15 @@ static bool sensible(const char *name, const double *x, uint64_t count)
     return true;
 }
 
+/* The state of a gated cell is within [-1, 1]; that of an LSTM moves by no more than 1 in a step. */
+static bool usable(const float *x, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        if (!(fabsf(x[i]) < 1e18f))
+            return false;
+    return true;
+}
+
 static int32_t load_pieces(const stg_model *m, const stg__state *st, const stg_bundle *bundle,
                            stg_error *err)
 {
@@ -103,6 +116,8 @@ static int32_t load_pieces(const stg_model *m, const stg__state *st, const stg_b
             stg__get(bundle, PREFIX, p[i].name, p[i].dtype, p[i].count, 0, &t, err));
         if (p[i].dtype == STG__F64 &&
             !sensible(p[i].name, (const double *)t->data, p[i].count))
+            return stg__fail(err, STG_E_FORMAT, PREFIX "%s: a number that cannot be", p[i].name);
+        if (p[i].dtype == STG__F32 && !usable((const float *)t->data, p[i].count))
             return stg__fail(err, STG_E_FORMAT, PREFIX "%s: a number that cannot be", p[i].name);
         if (t->bytes)
             memcpy(p[i].at, t->data, t->bytes);
@@ -125,6 +140,8 @@ static int32_t load_state(stg__state **out, const stg_session *s, const stg_bund
     stg_unref(g);
     STG_RETURN_IF_ERROR(status);
     status = load_pieces(s->model, *out, bundle, err);
+    if (status == STG_OK)
+        stg__state_resume(*out);
     if (status != STG_OK) {
         stg__state_destroy(*out);
         *out = NULL;
@@ -136,10 +153,15 @@ static int32_t check_model(const stg_session *s, const stg_bundle *bundle, stg_e
 {
     uint64_t own = 0;
     uint64_t digest;
+    uint64_t stateful;
     STG_RETURN_IF_ERROR(model_digest(s->model, &own));
     STG_RETURN_IF_ERROR(stg__get_number(bundle, PREFIX, "model", UINT64_MAX, &digest, err));
-    return digest == own ? STG_OK
-                         : stg__fail(err, STG_E_MISMATCH, "the session was saved with another model");
+    STG_RETURN_IF_ERROR(stg__get_number(bundle, PREFIX, "stateful", 1, &stateful, err));
+    if (digest != own)
+        return stg__fail(err, STG_E_MISMATCH, "the session was saved with another model");
+    return stateful == s->stateful
+               ? STG_OK
+               : stg__fail(err, STG_E_MISMATCH, "the session was saved in another mode");
 }
 
 static int32_t fill_session(stg_session *s, const stg_bundle *bundle, stg_error *err)
@@ -159,6 +181,22 @@ static int32_t fill_session(stg_session *s, const stg_bundle *bundle, stg_error 
     return started ? load_state(&s->state, s, bundle, err) : STG_OK;
 }
 
+/* A session with the same options. */
+static int32_t twin_of(const stg_session *s, stg_session **out)
+{
+    const bool plain = s->model->kind->plain;
+    const stg_session_opts opts = {
+        .size = sizeof opts,
+        .supports = !plain ? 0
+                    : s->filter.order == STG__EXACT ? STG_SUPPORTS_EXACT
+                                                    : STG_SUPPORTS_PORT_REVERSED,
+        .mean = plain ? s->mean : NULL,
+        .deviation = plain ? s->deviation : NULL,
+        .mode = s->stateful ? STG_MODE_STATEFUL : STG_MODE_EXACT,
+    };
+    return stg_session_create(out, s->ctx, s->model, &opts);
+}
+
 static int32_t load(const void *object, const stg_bundle *bundle, void **twin, stg_error *err)
 {
     const stg_session *s = (const stg_session *)object;
@@ -166,7 +204,7 @@ static int32_t load(const void *object, const stg_bundle *bundle, void **twin, s
     if (stg__ctx_forked(s->ctx))
         return stg__fail(err, STG_E_FORK, "session used in a child process");
     STG_RETURN_IF_ERROR(check_model(s, bundle, err));
-    STG_RETURN_IF_ERROR(stg_session_create(&fresh, s->ctx, s->model, NULL));
+    STG_RETURN_IF_ERROR(twin_of(s, &fresh));
     const int32_t status = fill_session(fresh, bundle, err);
     if (status != STG_OK) {
         stg_session_destroy(fresh);
@@ -194,7 +232,7 @@ static void destroy(void *twin)
     stg_session_destroy((stg_session *)twin);
 }
 
-const stg__state_type stg__session_state = {PREFIX, 1, save, load, swap, destroy, {NULL}};
+const stg__state_type stg__session_state = {PREFIX, VERSION, save, load, swap, destroy, {NULL}};
 
 /* --- forecasts --------------------------------------------------------------------------------- */
 

@@ -46,6 +46,7 @@ void stg__state_destroy(stg__state *st)
     stg__free(ctx, st->arc_calls);
     stg__free(ctx, st->level);
     stg__free_aligned(ctx, st->x);
+    stg__free_aligned(ctx, st->hidden);
     stg__free_aligned(ctx, st->extras);
     stg__free_aligned(ctx, st->base);
     stg__topology_unref(st->topo);
@@ -107,6 +108,19 @@ static void carry_rows(const stg__state *from, const stg__state *to, const uint3
                 new[r * to->nodes + map[i]] = old[r * from->nodes + i];
 }
 
+/* States of nodes: rows of units. */
+static void carry_hidden(const stg_model *m, const stg__state *from, const stg__state *to,
+                         const uint32_t *map)
+{
+    const size_t units = m->net.shape.units;
+    const size_t rows = m->net.shape.layers * stg__net_states(&m->net) / units;
+    for (size_t r = 0; r < rows; r++)
+        for (uint32_t i = 0; i < from->nodes; i++)
+            if (map[i] != UINT32_MAX)
+                memcpy(to->hidden + (r * to->nodes + map[i]) * units,
+                       from->hidden + (r * from->nodes + i) * units, units * sizeof *to->hidden);
+}
+
 static void carry_over(const stg_model *m, const stg__state *from, stg__state *to,
                        const uint32_t *node, const uint32_t *edge)
 {
@@ -128,6 +142,37 @@ static void carry_over(const stg_model *m, const stg__state *from, stg__state *t
         }
 }
 
+int32_t stg__state_net_room(const stg_session *s, stg__state *st)
+{
+    const stg__net *net = &s->model->net;
+    const stg__shape *shape = &net->shape;
+    const size_t n = st->nodes;
+    const size_t outputs = (size_t)shape->horizon * n * shape->targets;
+    STG_RETURN_IF_ERROR(stg__run_create(&st->run, st->ctx, net, st->nodes, false));
+    st->run.supports = &st->supports;
+    st->x = (real *)stg__alloc_aligned(
+        st->ctx, (s->stateful ? 1 : shape->history) * n * shape->inputs, sizeof *st->x);
+    st->extras = (real *)stg__alloc_aligned(st->ctx, (size_t)shape->horizon * shape->extras,
+                                            sizeof *st->extras);
+    st->base = (real *)stg__alloc_aligned(st->ctx, s->model->kind->plain ? 0 : outputs,
+                                          sizeof *st->base);
+    if (!st->x || !st->extras || !st->base)
+        return STG_E_NOMEM;
+    return s->stateful ? stg__run_carry(&st->run) : STG_OK;
+}
+
+void stg__state_advance(const stg_session *s, stg__state *st)
+{
+    stg__run_step(&st->run, s->model->packed, st->x);
+    stg__run_read(&st->run, st->hidden);
+}
+
+void stg__state_resume(stg__state *st)
+{
+    if (st->hidden)
+        stg__run_write(&st->run, st->hidden);
+}
+
 static int32_t carry_state(const stg_session *s, stg__state *st)
 {
     const stg__state *old = s->state;
@@ -137,14 +182,23 @@ static int32_t carry_state(const stg_session *s, stg__state *st)
     if (ok) {
         stg__topology_map(old->topo, st->topo, node, edge);
         carry_over(s->model, old, st, node, edge);
+        if (s->stateful)
+            carry_hidden(s->model, old, st, node);
     }
     stg__free(st->ctx, node);
     stg__free(st->ctx, edge);
     return ok ? STG_OK : STG_E_NOMEM;
 }
 
-static int32_t state_init(stg__state *st, const stg_model *m)
+static int32_t state_init(stg__state *st, const stg_session *s)
 {
+    const stg_model *m = s->model;
+    const size_t hidden = (size_t)m->net.shape.layers * st->nodes * stg__net_states(&m->net);
+    if (s->stateful) {
+        st->hidden = (real *)stg__alloc_aligned(st->ctx, hidden, sizeof *st->hidden);
+        if (!st->hidden)
+            return STG_E_NOMEM;
+    }
     STG_RETURN_IF_ERROR(state_room(st, m));
     const size_t ring = (size_t)m->history * stg__model_columns(m) * st->nodes;
     const size_t pred = (size_t)m->horizon * m->targets * st->nodes;
@@ -165,7 +219,7 @@ static stg__state *state_new(const stg_session *s, stg__topology *t)
     st->topo = stg__topology_ref(t);
     st->nodes = t->nodes;
     st->edges = t->edges;
-    if (state_init(st, s->model) == STG_OK)
+    if (state_init(st, s) == STG_OK)
         return st;
     stg__state_destroy(st);
     return NULL;
@@ -192,6 +246,8 @@ int32_t stg__state_create(stg__state **out, const stg_session *s, const stg_grap
     int32_t status = s->state ? carry_state(s, st) : STG_OK;
     if (status == STG_OK && kind->prepare)
         status = kind->prepare(s, st, g);
+    if (status == STG_OK)
+        stg__state_resume(st);
     return hand_out(out, st, status);
 }
 

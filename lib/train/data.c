@@ -13,6 +13,7 @@ void stg__data_clear(stg_ctx *ctx, stg__data *d)
     stg__free_aligned(ctx, d->y);
     stg__free_aligned(ctx, d->time);
     stg__free_aligned(ctx, d->recent);
+    stg__free(ctx, d->before);
     stg__free(ctx, d->train);
     stg__free(ctx, d->valid);
 }
@@ -144,6 +145,7 @@ static void find_samples(stg__data *d, const stg_model *m, const stg_trainer *t,
         const bool joined =
             w > 0 && t->window[w].start_ns == t->window[w - 1].start_ns + t->window_ns;
         run = joined ? run + 1 : 1;
+        d->before[w] = (uint32_t)(run - 1);
         if (run < length)
             continue;
         const size_t first = w + 1 - length;
@@ -164,10 +166,11 @@ int32_t stg__data_create(stg__data *d, const stg_model *m, const stg_trainer *t,
         .y = (real *)stg__alloc_aligned(t->ctx, rows * s->targets, sizeof(real)),
         .time = (real *)stg__alloc_aligned(t->ctx, t->windows * s->extras, sizeof(real)),
         .recent = (real *)stg__alloc_aligned(t->ctx, rows * s->targets, sizeof(real)),
+        .before = (uint32_t *)stg__calloc(t->ctx, t->windows, sizeof(uint32_t)),
         .train = (size_t *)stg__calloc(t->ctx, t->windows, sizeof(size_t)),
         .valid = (size_t *)stg__calloc(t->ctx, t->windows, sizeof(size_t)),
     };
-    if (!d->x || !d->y || !d->time || !d->recent || !d->train || !d->valid)
+    if (!d->x || !d->y || !d->time || !d->recent || !d->before || !d->train || !d->valid)
         return STG_E_NOMEM;
     for (size_t w = 0; w < t->windows; w++)
         (m->kind->plain ? fill_plain_window : fill_window)(d, m, &t->window[w], w, order);

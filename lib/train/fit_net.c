@@ -10,7 +10,7 @@
 #include "fit_net.h"
 
 /* Streams of random numbers, by what they are for. */
-enum { STREAM_ORDER = 1000, STREAM_FEED = 1u << 20 };
+enum { STREAM_ORDER = 1000, STREAM_FEED = 1u << 20, STREAM_WARMUP };
 
 static void clear(stg__fit *f)
 {
@@ -35,7 +35,7 @@ static void clear(stg__fit *f)
 
 /* --- a job: the samples of a batch, or all that judge ------------------------------------------- */
 
-stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first)
+stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first, uint32_t warmup)
 {
     const stg__shape *s = &f->m->net.shape;
     const size_t nodes = stg__model_nodes(f->m);
@@ -45,6 +45,7 @@ stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first)
         stg__data_base(&f->data, f->m, first, desk->base);
     return (stg__feed){
         .x = f->data.x + (first + f->m->lags - 1) * nodes * s->inputs,
+        .warmup = warmup < f->data.before[first] ? warmup : f->data.before[first],
         .extras = f->data.time + then * s->extras,
         .labels = f->data.y + then * nodes * s->targets,
         .feed = f->scale > 0 ? f->feed : NULL,
@@ -52,10 +53,20 @@ stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first)
     };
 }
 
+/* Windows before sample i of the job: at random while training, all when it is judged, as in use. */
+static uint32_t warmup_of(const stg__fit *f, size_t i)
+{
+    const stg_trainer_opts *o = &f->t->o;
+    if (f->scale == 0)
+        return o->warmup;
+    return (uint32_t)(stg__uniform_at(o->seed, STREAM_WARMUP, f->batches * o->batch + i) *
+                      (o->warmup + 1));
+}
+
 static void do_sample(stg__fit *f, stg__desk *desk, size_t i, real *gradient)
 {
     const stg__shape *s = &f->m->net.shape;
-    const stg__feed feed = stg__fit_feed(f, desk, f->sample[i]);
+    const stg__feed feed = stg__fit_feed(f, desk, f->sample[i], warmup_of(f, i));
     const size_t outputs = (size_t)s->horizon * stg__model_nodes(f->m) * s->targets;
     stg__run_forward(&desk->run, f->m->packed, &feed, s->horizon);
     f->loss[i] = stg__loss_sum(&f->t->course.loss, desk->run.out, feed.labels, outputs, f->scale,

@@ -21,6 +21,7 @@ typedef struct stg__data {
     real *y;      /* [windows][nodes][targets], unknown: NaN */
     real *time;   /* [windows][extras] */
     real *recent; /* [windows][nodes][targets] the present deviation when the window ends */
+    uint32_t *before; /* [windows] those in a row in front of it */
     size_t *train; /* first windows of samples */
     size_t *valid;
     size_t trains;
@@ -72,8 +73,8 @@ typedef struct stg__fit {
 void stg__halt_keep(stg__fit *f, stg__halt *h);
 bool stg__halt_resume(stg__fit *f, stg__halt *h);
 
-/* What the net reads of the sample that begins at `first`. */
-stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first);
+/* What the net reads of the sample that begins at `first`, after `warmup` windows or as many as there are. */
+stg__feed stg__fit_feed(const stg__fit *f, const stg__desk *desk, size_t first, uint32_t warmup);
 
 /* Smearing factors of the finished weights. */
 int32_t stg__fit_smear(stg__fit *f);

@@ -18,6 +18,9 @@ int32_t stg__form_read(stg__form *f, const stg_trainer_opts *o, stg_error *err)
     STG_RETURN_IF_ERROR(read_word(stg__filters, o->filter, "filter", &f->filter, err));
     STG_RETURN_IF_ERROR(read_word(stg__recursions, o->recursion, "recursion", &f->recursion, err));
     STG_RETURN_IF_ERROR(read_word(stg__decoders, o->decoder, "decoder", &f->decoder, err));
+    STG_RETURN_IF_ERROR(read_word(stg__cells, o->cell, "cell", &f->cell, err));
+    if (o->warmup > STG__MAX_WINDOWS || o->reserved)
+        return stg__fail(err, STG_E_INVALID, "warmup is above %u, or reserved is not 0", STG__MAX_WINDOWS);
     if (o->time > STG_TIME_NONE)
         return stg__fail(err, STG_E_INVALID, "time is no such value");
     if (o->lags > o->history)
@@ -29,6 +32,7 @@ int32_t stg__form_read(stg__form *f, const stg_trainer_opts *o, stg_error *err)
 void stg__form_shape(const stg__form *f, const stg_trainer_opts *o, stg_model *m, stg__shape *shape)
 {
     m->lags = o->lags;
+    m->stateful_ok = o->warmup > 0;
     m->time_inputs = o->time != STG_TIME_NONE;
     m->filter = (stg__filter){f->filter, STG__EXACT};
     *shape = (stg__shape){
@@ -39,6 +43,7 @@ void stg__form_shape(const stg__form *f, const stg_trainer_opts *o, stg_model *m
         .walks = stg__filter_walks(f->filter),
         .recursion = f->recursion,
         .decoder = f->decoder,
+        .cell = f->cell,
         .history = o->history - o->lags + 1,
         .horizon = o->horizon,
     };

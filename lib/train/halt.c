@@ -34,7 +34,8 @@ static uint64_t digest_of(const stg_trainer *t)
         o->history, o->horizon, o->layers, o->units, o->hops, o->batch, o->curriculum, t->inputs,
         c->loss.kind, c->loss.delta, c->optimizer, c->schedule, c->epsilon, c->beta1, c->beta2,
         c->decay, c->factor, c->floor, c->schedule == STG__COSINE ? o->epochs : 0, t->form.filter,
-        t->form.recursion, t->form.decoder, o->lags, o->time,
+        t->form.recursion, t->form.decoder, t->form.cell, o->lags,
+        o->time, o->warmup,
     };
     uint64_t h = stg__mix_digest(0, t->kind->name, strlen(t->kind->name));
     h = stg__mix_digest(h, &o->seed, sizeof o->seed);

@@ -43,7 +43,7 @@ static void add_samples(stg__fit *f, const size_t *sample, size_t samples, doubl
 {
     const size_t stride = samples / MOST_SAMPLES + 1;
     for (size_t i = 0; i < samples; i += stride) {
-        const stg__feed feed = stg__fit_feed(f, &f->desk[0], sample[i]);
+        const stg__feed feed = stg__fit_feed(f, &f->desk[0], sample[i], f->t->o.warmup);
         stg__run_forward(&f->desk[0].run, f->m->packed, &feed, f->m->horizon);
         add_sample(f, sample[i], sum, count);
     }

@@ -44,6 +44,7 @@ typedef struct stg__form {
     uint32_t filter;
     uint32_t recursion;
     uint32_t decoder;
+    uint32_t cell;
 } stg__form;
 
 /* A training that was stopped in the middle. */

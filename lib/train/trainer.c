@@ -112,7 +112,7 @@ static int32_t trainer_init(stg_trainer *t, const stg_trainer_opts *given, stg_e
     STG_RETURN_IF_ERROR(add_columns(t->columns, inputs, index, &t->inputs, "inputs", err));
     STG_RETURN_IF_ERROR(add_columns(t->columns, targets, t->target, &t->targets, "targets", err));
     t->o.kind = t->o.inputs = t->o.targets = NULL; /* the caller's texts may go */
-    t->o.filter = t->o.recursion = t->o.decoder = NULL;
+    t->o.filter = t->o.recursion = t->o.decoder = t->o.cell = NULL;
     t->o.mask = t->o.loss = t->o.optimizer = t->o.schedule = t->o.milestones = NULL;
     return STG_OK;
 }

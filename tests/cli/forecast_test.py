@@ -248,6 +248,14 @@ def training():
         for horizon, share in ((1, 0.8), (2, 0.92)):
             assert found[horizon, "mae"] < share * alone[horizon, "mae"], (found, alone)
             assert found[horizon, "mae"] < 0.8 * found[horizon, "persistence_mae"], found
+        refused = run("eval", "forecast", "--model", f.path / "m", *base, "--mode", "stateful", code=1)
+        assert "--warmup" in refused.stderr, refused.stderr
+        run("train", *base, "--out", f.path / "w", *small, "--warmup", 12, "--cell", "dclstm", "--no-time")
+        told = run("inspect", f.path / "w").stdout
+        assert "dclstm" in told and "may be carried on" in told and "not known" in told, told
+        exact = lines("--model", f.path / "w", *base)
+        carried = lines("--model", f.path / "w", *base, "--mode", "stateful")
+        assert carried != exact and carried[1, "mae"] < 0.8 * carried[1, "persistence_mae"], carried
         model = (f.path / "m").read_bytes()
         windows = len(rows) - 4 - 2 + 1
         first = windows - round(0.2 * windows) + 4  # row of the first label that is judged

@@ -138,9 +138,10 @@ static inline void visit_bias(const visit *v, const stg__tensor *t, size_t at, u
 static inline void visit_cell(const visit *v, const char *prefix, const stg__cell *c)
 {
     const uint32_t u = v->net->shape.units;
-    visit_weight(v, prefix, c->gate_w, c->inputs, 2 * u);
+    const uint32_t gates = v->net->gates * u;
+    visit_weight(v, prefix, c->gate_w, c->inputs, gates);
     visit_weight(v, prefix, c->cand_w, c->inputs, u);
-    visit_bias(v, tensor(v->b, "%sgconv_biases_%u", prefix, 2 * u), c->gate_b, 2 * u);
+    visit_bias(v, tensor(v->b, "%sgconv_biases_%u", prefix, gates), c->gate_b, gates);
     visit_bias(v, tensor(v->b, "%sgconv_biases_%u", prefix, u), c->cand_b, u);
 }
 

@@ -94,7 +94,8 @@ static void check_block(probe *p, sample *s, stg_ctx *ctx, const char *name, siz
                   largest);
 }
 
-static void check_gradient(uint32_t hops, uint32_t walks, uint32_t recursion, uint32_t decoder)
+static void check_gradient(uint32_t hops, uint32_t walks, uint32_t recursion, uint32_t decoder,
+                           uint32_t cell)
 {
     static sample s;
     probe p;
@@ -102,6 +103,7 @@ static void check_gradient(uint32_t hops, uint32_t walks, uint32_t recursion, ui
     stg_ctx *ctx = test_ctx(NULL);
     fill(&p, &s, hops, walks, recursion);
     p.shape.decoder = decoder;
+    p.shape.cell = cell;
     if (decoder != STG__SEQ2SEQ)
         p.shape.extras = 0;
     ck_assert(stg__net_init(&net, &p.shape));
@@ -112,12 +114,13 @@ static void check_gradient(uint32_t hops, uint32_t walks, uint32_t recursion, ui
         char name[64];
         const stg__cell *c = stg__net_cell(&net, i);
         const size_t rows = (size_t)net.copies * (c->inputs + u);
+        const size_t gates = net.gates * u;
         const struct {
             const char *what;
             size_t at;
             size_t count;
-        } block[] = {{"gates", c->gate_w, rows * 2 * u},
-                     {"gates' bias", c->gate_b, 2 * u},
+        } block[] = {{"gates", c->gate_w, rows * gates},
+                     {"gates' bias", c->gate_b, gates},
                      {"candidate", c->cand_w, rows * u},
                      {"candidate's bias", c->cand_b, u}};
         for (int k = 0; k < 4; k++) {
@@ -135,14 +138,17 @@ static void check_gradient(uint32_t hops, uint32_t walks, uint32_t recursion, ui
 START_TEST(central_differences)
 {
     for (uint32_t hops = 0; hops <= 2; hops++)
-        check_gradient(hops, 2, STG__RESTART, STG__SEQ2SEQ);
-    check_gradient(3, 2, STG__CARRY, STG__SEQ2SEQ);
-    check_gradient(2, 1, STG__RESTART, STG__SEQ2SEQ);
+        check_gradient(hops, 2, STG__RESTART, STG__SEQ2SEQ, STG__DCGRU);
+    check_gradient(3, 2, STG__CARRY, STG__SEQ2SEQ, STG__DCGRU);
+    check_gradient(2, 1, STG__RESTART, STG__SEQ2SEQ, STG__DCGRU);
+    for (uint32_t hops = 0; hops <= 2; hops++)
+        check_gradient(hops, 2, STG__CARRY, STG__SEQ2SEQ, STG__DCLSTM);
+    check_gradient(2, 1, STG__POWER, STG__DIRECT_RELU, STG__DCLSTM);
     for (uint32_t walks = 1; walks <= 2; walks++) {
-        check_gradient(3, walks, STG__PYGT, STG__DIRECT_RELU);
-        check_gradient(3, walks, STG__PYGT, STG__SEQ2SEQ);
-        check_gradient(3, walks, STG__POWER, STG__SEQ2SEQ);
-        check_gradient(2, walks, STG__CARRY, STG__DIRECT);
+        check_gradient(3, walks, STG__PYGT, STG__DIRECT_RELU, STG__DCGRU);
+        check_gradient(3, walks, STG__PYGT, STG__SEQ2SEQ, STG__DCGRU);
+        check_gradient(3, walks, STG__POWER, STG__SEQ2SEQ, STG__DCGRU);
+        check_gradient(2, walks, STG__CARRY, STG__DIRECT, STG__DCGRU);
     }
 }
 END_TEST

@@ -95,7 +95,8 @@ class Net:
                 inputs = c['units'] if layer else (
                     c['inputs'] if part == 'encoder' else c['targets'] + c['extras'])
                 rows = self.m * (inputs + c['units'])
-                for cols in (2 * c['units'], c['units']):
+                gates = 3 if c['cell'] == 'dclstm' else 2
+                for cols in (gates * c['units'], c['units']):
                     name = f'{part}_model.dcgru_layers.{layer}.gconv_'
                     shapes[f'{name}weight_({rows}, {cols})'] = (rows, cols)
                     shapes[f'{name}biases_{cols}'] = (cols,)
@@ -109,6 +110,18 @@ class Net:
         z = z.reshape(z.shape[:-2] + (rows,))
         return z @ w[f'{prefix}weight_({rows}, {cols})'] + w[f'{prefix}biases_{cols}'][:, None, :]
 
+    def lstm(self, w, part, layer, x, state):
+        """Seo et al. 2018, equation 6 without peepholes; a state is h and s side by side."""
+        units = self.case['units']
+        prefix = f'{part}_model.dcgru_layers.{layer}.gconv_'
+        h, s = state[..., :units], state[..., units:]
+        x = np.broadcast_to(x, h.shape[:-1] + x.shape[-1:])
+        both = np.concatenate([x, h], axis=-1)
+        gates = sigmoid(self.gconv(w, prefix, both, 3 * units))
+        i, f, o = gates[..., :units], gates[..., units:2 * units], gates[..., 2 * units:]
+        s = f * s + i * np.tanh(self.gconv(w, prefix, both, units))
+        return np.concatenate([o * np.tanh(s), s], axis=-1)
+
     def cell(self, w, part, layer, x, h):
         units = self.case['units']
         prefix = f'{part}_model.dcgru_layers.{layer}.gconv_'
@@ -119,8 +132,10 @@ class Net:
         return u * h + (1 - u) * c
 
     def step(self, w, part, x, states):
+        lstm = self.case['cell'] == 'dclstm'
         for layer in range(self.case['layers']):
-            x = states[layer] = self.cell(w, part, layer, x, states[layer])
+            states[layer] = (self.lstm if lstm else self.cell)(w, part, layer, x, states[layer])
+            x = states[layer][..., :self.case['units']]
         return x
 
     def forward(self, w, data):
@@ -128,11 +143,12 @@ class Net:
         c = self.case
         many = len(w['decoder_model.projection_layer.bias'])
         nodes = data['x'].shape[1]
-        states = [np.zeros((many, nodes, c['units']))] * c['layers']
+        wide = c['units'] * (2 if c['cell'] == 'dclstm' else 1)
+        states = [np.zeros((many, nodes, wide))] * c['layers']
         for x in data['x']:
-            self.step(w, 'encoder', x[None], states)
+            top = self.step(w, 'encoder', x[None], states)
         if c['decoder'] != 'seq2seq':
-            return self.direct(w, states[-1], data['base'])
+            return self.direct(w, top, data['base'])
         outputs = []
         read = np.zeros((many, nodes, c['targets']))
         for d in range(c['horizon']):
@@ -230,11 +246,12 @@ def cases():
                'layers': 1 + (i + i // 4) % 2, 'units': 3 + i % 3 // 2, 'inputs': 1 + i % 8 // 3,
                'targets': 1 + i % 7 // 4, 'extras': i % 11 % 3, 'history': 4, 'horizon': 3,
                'loss': 'absolute' if i % 17 % 3 == 1 else 'squared', 'feeding': i % 13 % 3 != 0,
-               'based': i % 19 % 2 == 1, 'decoder': 'seq2seq'}
+               'based': i % 19 % 2 == 1, 'decoder': 'seq2seq', 'cell': 'dcgru'}
     # What does not turn: graphs of nothing, three layers, nothing but a step.
     small = {'filter': 'dual_random_walk', 'recursion': 'carry', 'hops': 2, 'layers': 1, 'units': 3,
              'inputs': 2, 'targets': 1, 'extras': 1, 'history': 3, 'horizon': 2, 'loss': 'squared',
-             'feeding': True, 'based': False, 'decoder': 'seq2seq'}
+             'feeding': True, 'based': False, 'decoder': 'seq2seq',
+             'cell': 'dcgru'}
     yield {**small, 'graph': 'without edges'}
     yield {**small, 'graph': 'without edges', 'filter': 'laplacian', 'recursion': 'restart'}
     yield {**small, 'graph': 'one node'}
@@ -247,6 +264,11 @@ def cases():
     yield {**direct, 'graph': 'dense', 'decoder': 'direct_relu', 'horizon': 4, 'loss': 'absolute'}
     yield {**direct, 'graph': 'mixed', 'decoder': 'direct_relu', 'history': 1, 'horizon': 1, 'hops': 1,
            'inputs': 4, 'units': 8, 'recursion': 'pygt'}
+    # LSTM cells.
+    for i, (name, recursion, hops) in enumerate(list(forms())[::5]):
+        yield {**small, 'cell': 'dclstm', 'graph': 'mixed', 'filter': name, 'recursion': recursion,
+               'hops': hops, 'layers': 1 + i % 2, 'targets': 1 + i % 3 // 2, 'based': i % 2 == 1}
+    yield {**direct, 'cell': 'dclstm', 'graph': 'parts', 'decoder': 'direct_relu', 'layers': 2}
 
 
 def numbers(case, nodes, rng):

@@ -122,6 +122,7 @@ static void open_case(oracle *o, stg_ctx *ctx, unsigned at)
         .walks = stg__filter_walks(filter.kind),
         .recursion = read_recursion(o),
         .decoder = read_decoder(o),
+        .cell = strcmp(word(o, "cell"), "dclstm") == 0 ? STG__DCLSTM : STG__DCGRU,
         .history = whole(o, "history"),
         .horizon = whole(o, "horizon"),
     };
@@ -203,7 +204,7 @@ static void check_pass(const oracle *o, stg_ctx *ctx, const stg__kernels *kernel
     stg__back back;
     const stg__shape *s = &o->net.shape;
     const size_t outputs = (size_t)s->horizon * o->nodes * s->targets;
-    const stg__feed feed = {o->x, o->extras, o->labels, o->feed, o->base};
+    const stg__feed feed = {o->x, o->extras, o->labels, o->feed, o->base, 0};
     const stg__tensor *loss = tensor(o->b, "%u/loss", o->at);
     real *gradient = reals(o->net.params);
     ck_assert_int_eq(stg__run_create(&run, ctx, &o->net, o->nodes, true), STG_OK);

@@ -159,7 +159,8 @@ typedef struct torture_file {
     size_t len;
 } torture_file;
 
-extern torture_file torture_small[3]; /* a small model of each kind, with foreign tensors */
+extern torture_file torture_small[4]; /* a small model of each kind, the last one's state may be carried on;
+                                        with foreign tensors */
 extern torture_file torture_line;     /* the file of the whole line: model, calibration, groups */
 
 stg_bundle *torture_parse(stg_ctx *ctx, const torture_file *file);

@@ -149,9 +149,17 @@ static void series(stage *s)
     OK(import(s));
 }
 
+static void stateful(stage *s)
+{
+    session_model(s, 3);
+}
+
 static int32_t session_create(stage *s)
 {
-    HANDED(stg_session_create(&s->session, s->ctx, s->model, NULL), s->session);
+    stg_model_info info = {.size = sizeof info};
+    OK(stg_model_get_info(s->model, &info));
+    const stg_session_opts opts = {.size = sizeof opts, .mode = info.stateful_ok};
+    HANDED(stg_session_create(&s->session, s->ctx, s->model, &opts), s->session);
 }
 
 static void step_to(stage *s, uint32_t windows)
@@ -181,6 +189,7 @@ SESSIONS(persistence)
 SESSIONS(seasonal)
 SESSIONS(dcrnn)
 SESSIONS(series)
+SESSIONS(stateful)
 
 static int32_t step(stage *s)
 {
@@ -251,6 +260,7 @@ static int32_t trainer_of(stage *s, const char *kind, uint32_t threads)
     stg_trainer_opts opts = learn_small(kind);
     opts.history = opts.horizon = 2;
     opts.threads = threads;
+    opts.warmup = threads; /* as good a number as any */
     HANDED(stg_trainer_create(&s->trainer, s->ctx, &opts, &s->err), s->trainer);
 }
 
@@ -346,6 +356,19 @@ static void session_used(stage *s)
 {
     dcrnn_changing(s);
     keep(s, s->session);
+}
+
+static void stateful_used(stage *s)
+{
+    stateful_changing(s);
+    keep(s, s->session);
+}
+
+static void stateful_died(stage *s)
+{
+    stateful_used(s);
+    (void)session_destroy(s);
+    OK(session_create(s));
 }
 
 static void session_died(stage *s)
@@ -445,6 +468,8 @@ static const torture_case list[] = {
      prove_session_state, TELLS},
     {"stg_state_restore", "trainer", trainer_died, trainer_restore, prove_trainer_state,
      prove_trainer_state, TELLS},
+    {"stg_state_restore", "stateful session", stateful_died, session_restore, prove_session_on,
+     prove_session_state, TELLS},
     {"stg_model_load", "persistence", persistence_file, load, prove_the_model, NULL, TELLS},
     {"stg_model_load", "seasonal", seasonal_file, load, prove_the_model, NULL, TELLS},
     {"stg_model_load", "dcrnn", dcrnn_file, load, prove_the_model, NULL, TELLS},
@@ -466,6 +491,11 @@ static const torture_case list[] = {
     {"stg_session_step", "dcrnn, first", dcrnn_new, step, prove_session, NULL, 0},
     {"stg_session_step", "dcrnn, change", dcrnn_changing, step, prove_session, NULL, 0},
     {"stg_session_step", "dcrnn, same", dcrnn_warm, step, prove_session, NULL, QUIET},
+    {"stg_session_step", "stateful, first", stateful_new, step, prove_session, NULL, 0},
+    {"stg_session_step", "stateful, change", stateful_changing, step, prove_session, NULL, 0},
+    {"stg_session_step", "stateful, same", stateful_warm, step, prove_session, NULL, QUIET},
+    {"stg_session_step", "stateful, gap, mask, change", stateful_warm, step_over, prove_session, NULL,
+     0},
     {"stg_session_step", "series, first", series_new, step, prove_session, NULL, 0},
     {"stg_session_step", "series, change", series_changing, step, prove_session, NULL, 0},
     {"stg_session_step", "series, same", series_warm, step, prove_session, NULL, QUIET},

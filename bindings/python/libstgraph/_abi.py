@@ -64,13 +64,14 @@ model_info = _struct("model_info", [
     ("size", size_t), ("kind", text), ("window_ns", u64), ("day_ns", u64), ("parameters", u64),
     ("inputs", u32), ("targets", u32), ("history", u32), ("horizon", u32), ("layers", u32),
     ("units", u32), ("hops", u32), ("nodes", u32), ("lags", u32), ("time", u32), ("filter", text),
-    ("recursion", text), ("decoder", text)])
+    ("recursion", text), ("decoder", text), ("cell", text), ("stateful_ok", u32), ("reserved", u32)])
 import_opts = _struct("import_opts", [
     ("size", size_t), ("format", text), ("column", text), ("filter", text), ("supports", u32),
     ("history", u32), ("horizon", u32), ("reserved", u32), ("window_ns", u64), ("day_ns", u64),
     ("mean", f64), ("deviation", f64)])
 session_opts = _struct("session_opts", [
-    ("size", size_t), ("forecasts", u32), ("supports", u32), ("mean", p), ("deviation", p)])
+    ("size", size_t), ("forecasts", u32), ("supports", u32), ("mean", p), ("deviation", p),
+    ("mode", u32), ("reserved", u32)])
 forecast_info = _struct("forecast_info", [
     ("size", size_t), ("start_ns", u64), ("window_ns", u64), ("topology", u64), ("horizon", u32),
     ("nodes", u32), ("edges", u32), ("ready", u32)])
@@ -87,7 +88,7 @@ trainer_opts = _struct("trainer_opts", [
     ("milestones", text), ("huber_delta", f64), ("epsilon", f64), ("beta1", f64), ("beta2", f64),
     ("weight_decay", f64), ("rate_factor", f64), ("rate_floor", f64), ("filter", text),
     ("recursion", text), ("decoder", text), ("lags", u32), ("time", u32),
-    ("mask", text)])
+    ("mask", text), ("cell", text), ("warmup", u32), ("reserved", u32)])
 detector_opts = _struct("detector_opts", [
     ("size", size_t), ("false_alarms_per_day", f64), ("seed", u64), ("reports", u32),
     ("reserved", u32)])

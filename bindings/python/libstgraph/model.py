@@ -61,12 +61,15 @@ class Model(Shared):
     @property
     def info(self) -> dict[str, Any]:
         """kind, window_ns, day_ns, parameters, history, horizon, layers, units, hops, nodes, lags; for nets
-        filter, recursion, decoder, and whether they know the time (time); and the names of the columns it
+        filter, recursion, decoder, cell, whether they know the time (time) and may be used statefully
+        (stateful_ok); and the names of the columns it
         reads (inputs) and forecasts (targets)."""
         info = _abi.options(_abi.model_info)
         check(lib.stg_model_get_info(self.ptr, c.byref(info)))
         made = {name: getattr(info, name) for name, _ in info._fields_ if name != "size"}
-        for name in ("kind", "filter", "recursion", "decoder"):
+        del made["reserved"]
+        made["stateful_ok"] = bool(info.stateful_ok)
+        for name in ("kind", "filter", "recursion", "decoder", "cell"):
             made[name] = made[name].decode() if made[name] is not None else None
         made["time"] = info.time != _abi.TIME_NONE
         for which, name in enumerate(("inputs", "targets")):
@@ -116,12 +119,15 @@ class Session(Stateful):
     _destroy = "stg_session_destroy"
 
     def __init__(self, model: Model, ctx: Context | None = None, *, forecasts: int = 0,
-                 supports: str | None = None, mean: Any = None, deviation: Any = None):
-        """``supports`` ("exact", "port_reversed"), ``mean`` and ``deviation`` (numbers, or one for each
-        input column) take the place of what a model of kind "dcrnn_series" says."""
+                 supports: str | None = None, mean: Any = None, deviation: Any = None,
+                 stateful: bool = False):
+        """``stateful``: the state of a net is carried on from window to window, for models that were trained
+        so (``stateful_ok``). ``supports`` ("exact", "port_reversed"), ``mean`` and ``deviation`` (numbers, or
+        one for each input column) take the place of what a model of kind "dcrnn_series" says."""
         super().__init__(None)
         address = _abi.p()
-        opts = _abi.options(_abi.session_opts, forecasts=forecasts, supports=SUPPORTS[supports])
+        opts = _abi.options(_abi.session_opts, forecasts=forecasts, supports=SUPPORTS[supports],
+                            mode=int(stateful))
         scale = [None if x is None else np.ascontiguousarray(
                      np.broadcast_to(np.asarray(x, np.float64), (len(model.info["inputs"]),)))
                  for x in (mean, deviation)]
