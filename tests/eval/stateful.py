@@ -5,10 +5,11 @@
 RECORDING is a folder of examples/data or of the testbed's recorder. Calls a second and service become a
 series, who called whom in its first four fifths the graph. On these a net is trained twice for each
 seed, with the same epochs: on windows alone, judged as an exact session, and with warm-up, judged as one
-stateful session without a reset. Both are judged on the last fifth, repeated until it has 10,000 rows and more: a recording is
-shorter than that, so a jump stands where it begins again. The nets do not know the time of day, which would
-jump too. Printed are the mean absolute errors over all horizons, their ratios, and the upper end of the
-ratio's 95 % confidence interval (Student's t over the seeds); exit code 1 when that is above 1.02.
+stateful session without a reset. Both are judged on the last fifth, repeated until it has 10,000 rows and
+more: a recording is shorter than that, so a jump stands where it begins again. The nets do not know the
+time of day, which would jump too. Printed are the mean absolute errors over all horizons, their ratios, and
+the upper end of the ratio's 95 % confidence interval (Student's t over the seeds); exit code 1 when that is
+above 1.02.
 """
 import json
 import lzma
