@@ -44,23 +44,10 @@ static int32_t read_plain(stg_session *s, const stg_model *m, const stg_session_
 /* A state that training never carried beyond a history goes where training never was. */
 static int32_t read_mode(stg_session *s, const stg_model *m, const stg_session_opts *o)
 {
-    if (o->mode > STG_MODE_STATEFUL || (o->mode && !m->kind->net))
+    if (o->mode > STG_MODE_STATEFUL || o->reserved || (o->mode && !m->kind->net))
         return STG_E_INVALID;
     s->stateful = o->mode == STG_MODE_STATEFUL;
     return s->stateful && !m->stateful_ok ? STG_E_UNSUPPORTED : STG_OK;
-}
-
-/* The largest eigenvalue of a Laplacian is another one after every change. */
-static int32_t read_graph(stg_session *s, const stg_model *m, const stg_session_opts *o)
-{
-    const bool walks = m->filter.kind == STG__RANDOM_WALK || m->filter.kind == STG__DUAL_RANDOM_WALK;
-    if (o->graph > STG_GRAPH_EWMA || (o->graph && !(m->kind->net && walks)))
-        return STG_E_INVALID;
-    if (!(o->graph_rate >= 0 && o->graph_rate <= 1) || (o->graph_rate > 0 && o->graph != STG_GRAPH_EWMA))
-        return STG_E_INVALID;
-    s->graph = o->graph;
-    s->graph_rate = o->graph_rate > 0 ? o->graph_rate : EDGE_RATE;
-    return STG_OK;
 }
 
 int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *model,
@@ -79,8 +66,6 @@ int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *mod
     int32_t status = read_plain(s, model, &o);
     if (status == STG_OK)
         status = read_mode(s, model, &o);
-    if (status == STG_OK)
-        status = read_graph(s, model, &o);
     if (status == STG_OK)
         status = stg__pool_create(&s->pool, ctx, &stg__forecast_type, o.forecasts ? o.forecasts : 4);
     if (status != STG_OK) {
@@ -302,7 +287,6 @@ int32_t stg_session_step(stg_session *s, const stg_graph *g, const uint8_t *mask
     s->pred_steps = 0;
     learn_nodes(s, mask);
     learn_edges(s, g, mask);
-    stg__state_follow(s, s->state, g, mask);
     const double *now = stg__ring_row(s, s->state, 0, 0);
     s->model->kind->observe(s, s->state, g->start_ns, now);
     advance(s);
