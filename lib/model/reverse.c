@@ -155,14 +155,14 @@ void stg__back_cell(stg__back *back, const real *packed, uint32_t part, uint32_t
     run->kernels->update_back(&gate);
     const stg__segment from[2] = {{dru, 2 * u, 2 * u}, {dc, u, u}};
     const stg__product to_rh = {back->drh, wide, run->nodes, wide, &from[1], 1, STG__ACT_NONE,
-                                packed + cell->back_cand, NULL};
+                                packed + cell->back_cand, NULL, NULL};
     run->kernels->product(&to_rh);
     stg__back_fold(back, back->drh, u);
     gate.d = back->drh;
     gate.d_ld = wide;
     run->kernels->reset_back(&gate);
     const stg__product to_h = {back->dg[layer], wide, run->nodes, wide, &from[0], 1, STG__ACT_NONE,
-                               packed + cell->back_gate, NULL};
+                               packed + cell->back_gate, NULL, NULL};
     run->kernels->product(&to_h);
     const stg__product to_x = {layer ? back->dg[layer - 1] : back->dx,
                                x_wide,
@@ -172,6 +172,7 @@ void stg__back_cell(stg__back *back, const real *packed, uint32_t part, uint32_t
                                2,
                                layer ? STG__ACT_ADD : STG__ACT_NONE,
                                packed + cell->back_x,
+                               NULL,
                                NULL};
     if (layer || want_dx)
         run->kernels->product(&to_x);
@@ -225,7 +226,7 @@ static void project_back(stg__back *back, const real *packed, uint32_t d, real *
     const real *h = stg__run_state(run, top, s->history + d + 1);
     const stg__segment from = {dout, s->targets, s->targets};
     const stg__product to_h = {back->dh[top], s->units, run->nodes, s->units, &from, 1,
-                               STG__ACT_ADD, packed + net->back_proj, NULL};
+                               STG__ACT_ADD, packed + net->back_proj, NULL, NULL};
     run->kernels->outer(gradient + net->proj_w, s->targets, s->units, s->targets, h, wide, dout,
                         s->targets, run->nodes);
     add_columns(gradient + net->proj_b, dout, run->nodes, s->targets);

@@ -10,7 +10,7 @@
 
 static size_t slot_of(const stg__run *run, uint32_t slot)
 {
-    return run->taped ? slot : slot & 1;
+    return run->taped ? slot : 0; /* a state is not read any more when the next one is written */
 }
 
 static size_t step_of(const stg__run *run, uint32_t t)
@@ -47,7 +47,7 @@ int32_t stg__run_create(stg__run *run, stg_ctx *ctx, const stg__net *net, uint32
 {
     const stg__shape *s = &net->shape;
     const size_t steps = taped ? stg__net_steps(net) : 1;
-    const size_t slots = taped ? steps + 1 : 2;
+    const size_t slots = taped ? steps + 1 : 1;
     const size_t n = nodes;
     const size_t lstm = s->cell == STG__DCLSTM ? n : 0;
     const size_t direct = s->decoder == STG__SEQ2SEQ ? 0 : n;
@@ -56,9 +56,11 @@ int32_t stg__run_create(stg__run *run, stg_ctx *ctx, const stg__net *net, uint32
     memset(run, 0, sizeof *run);
     for (uint32_t l = 0; l < s->layers; l++) {
         piece[pieces++] = (carve){&run->g[l], slots * n * net->copies * s->units};
+        piece[pieces++] = (carve){&run->s[l], slots * lstm * s->units};
+        if (l > 0 && !taped) /* the layers take turns */
+            continue;
         piece[pieces++] = (carve){&run->ru[l], steps * n * net->gates * s->units};
         piece[pieces++] = (carve){&run->rh[l], steps * (n - lstm) * net->copies * s->units};
-        piece[pieces++] = (carve){&run->s[l], slots * lstm * s->units};
         piece[pieces++] = (carve){&run->th[l], steps * lstm * s->units};
         piece[pieces++] = (carve){&run->c[l], steps * n * s->units};
     }
@@ -85,6 +87,12 @@ int32_t stg__run_create(stg__run *run, stg_ctx *ctx, const stg__net *net, uint32
     for (size_t i = 0; i < pieces; i++) {
         *piece[i].to = at;
         at += (piece[i].count + 15) / 16 * 16;
+    }
+    for (uint32_t l = 1; l < s->layers && !taped; l++) {
+        run->ru[l] = run->ru[0];
+        run->rh[l] = run->rh[0];
+        run->th[l] = run->th[0];
+        run->c[l] = run->c[0];
     }
     run->ctx = stg__ctx_ref(ctx);
     run->net = net;
@@ -145,19 +153,18 @@ void stg__run_cell(stg__run *run, const real *packed, uint32_t part, uint32_t la
     const uint32_t x_wide = net->copies * cell->inputs;
     const stg__segment for_gates[2] = {{x, x_wide, x_wide}, {before, wide, wide}};
     const stg__segment for_cand[2] = {{x, x_wide, x_wide}, {rh, wide, wide}};
-    const stg__product gates = {ru, 2 * u, run->nodes, 2 * u, for_gates, 2, STG__ACT_SIGMOID,
-                                packed + cell->pack_gate_w, packed + cell->pack_gate_b};
-    const stg__product cand = {c, u, run->nodes, u, for_cand, 2, STG__ACT_TANH,
-                               packed + cell->pack_cand_w, packed + cell->pack_cand_b};
-    stg__gate gate = {.rows = run->nodes, .units = u, .ru = ru, .c = c, .h = before, .h_ld = wide};
+    const stg__after reset = {.units = u, .h = before, .h_ld = wide, .to = rh, .to_ld = wide};
+    const stg__after update = {
+        .units = u, .ru = ru, .h = before, .h_ld = wide, .to = after, .to_ld = wide};
+    const stg__product gates = {
+        ru,     2 * u, run->nodes, 2 * u, for_gates, 2, STG__ACT_SIGMOID, packed + cell->pack_gate_w,
+        packed + cell->pack_gate_b, &reset};
+    const stg__product cand = {
+        c,      u, run->nodes, u, for_cand, 2, STG__ACT_TANH, packed + cell->pack_cand_w,
+        packed + cell->pack_cand_b, &update};
     run->kernels->product(&gates);
-    gate.to = rh;
-    gate.to_ld = wide;
-    run->kernels->reset(&gate);
     stg__run_diffuse(run, rh, u);
     run->kernels->product(&cand);
-    gate.to = after;
-    run->kernels->update(&gate);
     stg__run_diffuse(run, after, u);
 }
 
@@ -232,7 +239,8 @@ static void decode(stg__run *run, const real *packed, const stg__feed *feed, uin
                                   1,
                                   STG__ACT_NONE,
                                   packed + net->pack_proj_w,
-                                  packed + net->pack_proj_b};
+                                  packed + net->pack_proj_b,
+                                  NULL};
         run->kernels->product(&out);
         for (size_t i = 0; feed->base && i < (size_t)run->nodes * s->targets; i++)
             to[i] += feed->base[(size_t)d * run->nodes * s->targets + i];

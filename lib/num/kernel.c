@@ -10,6 +10,10 @@
 
 #include "kernel.h"
 
+#ifdef __AVX__
+#include <immintrin.h>
+#endif
+
 #if defined(__GNUC__) && !defined(__clang__) /* GCC 12 takes a vector of ints for a short int */
 #pragma GCC diagnostic ignored "-Wanalyzer-shift-count-overflow"
 #endif
@@ -42,6 +46,10 @@
 #define LANES ((int)(VECTOR_BYTES / sizeof(real)))
 #define PANEL_VECTORS ((int)STG__PANEL / LANES)
 #define BLOCK_VECTORS (BLOCK_PANELS * PANEL_VECTORS)
+#ifndef PIECE_ROWS
+#define PIECE_ROWS 96u
+#endif
+#define FAR ((size_t)256 << 10) /* numbers: more than near caches hold */
 
 #ifdef __clang__
 #define UNROLL _Pragma("unroll")
@@ -98,19 +106,26 @@ INLINE vec activate(vec x, uint32_t act)
 
 typedef int32_t ivec __attribute__((vector_size(VECTOR_BYTES)));
 
+/* Between the limits; no number stays none. */
 INLINE vec clamp(vec x, float low, float high)
 {
     const vec lo = splat(low);
     const vec hi = splat(high);
+#if VECTOR_BYTES == 64 && defined(__AVX512F__)
+    return (vec)_mm512_min_ps((__m512)hi, _mm512_max_ps((__m512)lo, (__m512)x));
+#elif VECTOR_BYTES == 32 && defined(__AVX__)
+    return (vec)_mm256_min_ps((__m256)hi, _mm256_max_ps((__m256)lo, (__m256)x));
+#else
     const ivec under = x < lo;
     x = (vec)((under & (ivec)lo) | (~under & (ivec)x));
     const ivec over = x > hi;
     return (vec)((over & (ivec)hi) | (~over & (ivec)x));
+#endif
 }
 
 /*
- * exp(x) for |x| <= 87: x = n ln 2 + r with |r| <= ln 2 / 2, Taylor's series of degree 7 for exp(r)
- * (its rest is below 6e-9), 2^n by adding n to the exponent. Adding 1.5 * 2^23 rounds to a whole
+ * exp(x) for |x| <= 87: x = n ln 2 + r with |r| <= ln 2 / 2, the polynomial of degree 6 that is nearest
+ * to exp(r) (within 2e-8 of it), 2^n by adding n to the exponent. Adding 1.5 * 2^23 rounds to a whole
  * number and leaves it in the low bits.
  */
 INLINE vec exponential(vec x)
@@ -119,38 +134,65 @@ INLINE vec exponential(vec x)
     const vec n = x * splat(1.44269504f) + shift;
     const vec whole = n - shift;
     const vec r = (x - whole * splat(0.693145752f)) - whole * splat(1.42860677e-6f);
-    vec p = splat(1.0f / 5040);
-    p = p * r + splat(1.0f / 720);
-    p = p * r + splat(1.0f / 120);
-    p = p * r + splat(1.0f / 24);
-    p = p * r + splat(1.0f / 6);
-    p = p * r + splat(0.5f);
+    vec p = splat(0.0013836846f);
+    p = p * r + splat(0.0083748158f);
+    p = p * r + splat(0.0416682256f);
+    p = p * r + splat(0.166664202f);
+    p = p * r + splat(0.499999921f);
     p = p * r + splat(1.0f);
     p = p * r + splat(1.0f);
     return (vec)((ivec)p + ((ivec)n << 23));
+}
+
+/* 1 / x, within two units of the last place. */
+INLINE vec inverse(vec x)
+{
+#if VECTOR_BYTES == 64 && defined(__AVX512F__)
+    const vec y = (vec)_mm512_rcp14_ps((__m512)x); /* a division takes 16 cycles, this and a step 4 */
+    return y + y * (splat(1.0f) - x * y);
+#else
+    return splat(1.0f) / x;
+#endif
 }
 
 INLINE vec activate(vec x, uint32_t act)
 {
     const float slope = act == STG__ACT_TANH ? -2.0f : -1.0f;
     const vec e = exponential(clamp(x * splat(slope), -87.0f, 87.0f));
-    const vec s = splat(1.0f) / (splat(1.0f) + e);
+    const vec s = inverse(splat(1.0f) + e);
     return act == STG__ACT_TANH ? s + s - splat(1.0f) : s; /* tanh x = 2 sigmoid(2 x) - 1 */
 }
 
 #endif
 
-/* Writes the first `cols` numbers of a row of results. */
-INLINE void write_row(real *to, const vec *row, int vectors, uint32_t cols, uint32_t act)
+/* What is made of a vector of results, which stand in columns [col, col + LANES). */
+INLINE void follow(const stg__after *a, size_t row, uint32_t col, vec y)
 {
-    real part[BLOCK_VECTORS * LANES];
-    for (int v = 0; v < vectors; v++)
-        store(part + v * LANES, row[v]);
-    if (act == STG__ACT_ADD) {
-        for (uint32_t o = 0; o < cols; o++)
-            to[o] += part[o];
+    const vec h = load(a->h + row * a->h_ld + col);
+    if (a->ru) {
+        const vec u = load(a->ru + (2 * row + 1) * a->units + col);
+        y = u * h + (splat(1) - u) * y;
     } else {
-        memcpy(to, part, cols * sizeof *to);
+        y = y * h;
+    }
+    store(a->to + row * a->to_ld + col, y);
+}
+
+/* The same and the results themselves for a vector that is not whole. */
+static void finish_part(const stg__product *p, size_t row, uint32_t col, vec whole)
+{
+    const stg__after *a = p->after;
+    real part[LANES];
+    store(part, whole);
+    for (uint32_t j = 0; j < (uint32_t)LANES && col < p->cols; j++, col++) {
+        real *to = p->to + row * p->ld + col;
+        const real y = part[j];
+        *to = p->act == STG__ACT_ADD ? *to + y : y;
+        if (!a || col >= a->units)
+            continue;
+        const real h = a->h[row * a->h_ld + col];
+        const real u = a->ru ? a->ru[(2 * row + 1) * a->units + col] : 0;
+        a->to[row * a->to_ld + col] = a->ru ? u * h + (1 - u) * y : y * h;
     }
 }
 
@@ -159,27 +201,35 @@ INLINE void write_row(real *to, const vec *row, int vectors, uint32_t cols, uint
 static __attribute__((noinline)) void finish(const stg__product *p, vec (*sum)[BLOCK_VECTORS],
                                              uint32_t row, uint32_t panel, int rows, int panels)
 {
-    const int vectors = panels * PANEL_VECTORS;
-    const uint32_t most = (uint32_t)panels * STG__PANEL;
-    const uint32_t left = p->cols - panel * STG__PANEL;
-    const bool active = p->act == STG__ACT_SIGMOID || p->act == STG__ACT_TANH;
-    const bool whole = left >= most && p->act != STG__ACT_ADD;
-    for (int i = 0; i < rows; i++) {
-        real *to = p->to + (row + (size_t)i) * p->ld + panel * STG__PANEL;
-        for (int v = 0; v < vectors; v++) {
-            if (active)
-                sum[i][v] = activate(sum[i][v], p->act);
-            if (whole)
-                store(to + v * LANES, sum[i][v]);
+    const stg__after after = p->after ? *p->after : (stg__after){0};
+    const uint32_t act = p->act;
+    const uint32_t units = after.units;
+    for (int v = 0; v < panels * PANEL_VECTORS; v++) {
+        const uint32_t col = panel * STG__PANEL + (uint32_t)(v * LANES);
+        const bool whole = col + (uint32_t)LANES <= (col < units ? units : p->cols);
+        real *to = p->to + row * p->ld + col;
+        for (int i = 0; i < rows; i++, to += p->ld) {
+            vec y = sum[i][v];
+            if (act == STG__ACT_SIGMOID || act == STG__ACT_TANH)
+                y = activate(y, act);
+            if (!whole) {
+                finish_part(p, row + (size_t)i, col, y);
+                continue;
+            }
+            store(to, act == STG__ACT_ADD ? load(to) + y : y);
+            if (col < units)
+                follow(&after, row + (size_t)i, col, y);
         }
-        if (!whole)
-            write_row(to, sum[i], vectors, left < most ? left : most, p->act);
     }
 }
 
+/* Rows of the left factor are reached from one pointer for three of them: one for each would not fit
+ * into the registers. */
+#define GROUPS ((BLOCK_ROWS + 2) / 3)
+
 /* One step of the sums: a column of the left factor times a row of the panels. */
-INLINE void add_step(vec (*sum)[BLOCK_VECTORS], const real *a, size_t ld, const real *b, size_t depth,
-                     int rows, int vectors)
+INLINE void add_step(vec (*sum)[BLOCK_VECTORS], const real *const *group, size_t ld, const real *b,
+                     size_t depth, int rows, int vectors)
 {
     vec factor[BLOCK_VECTORS];
     UNROLL
@@ -188,16 +238,50 @@ INLINE void add_step(vec (*sum)[BLOCK_VECTORS], const real *a, size_t ld, const 
                          v % PANEL_VECTORS * LANES);
     UNROLL
     for (int i = 0; i < rows; i++) {
-        const vec x = splat(a[(size_t)i * ld]);
+        const vec x = splat(group[i / 3][(size_t)(i % 3) * ld]);
         UNROLL
         for (int v = 0; v < vectors; v++)
             sum[i][v] += x * factor[v];
     }
 }
 
+#define LINE ((uint32_t)(64 / sizeof(real)))
+
+/* The same columns of the block below, which is next, on their way into the second-level cache. They
+ * may lie behind the matrix: nothing is read. */
+INLINE void fetch_rows(const real *a, size_t ld, int rows)
+{
+    UNROLL
+    for (int i = rows; i < 2 * rows; i++)
+        __builtin_prefetch(a + (size_t)i * ld, 0, 2);
+}
+
+/* All columns of a segment. */
+INLINE const real *add_segment(vec (*sum)[BLOCK_VECTORS], const stg__segment *segment, uint32_t row,
+                               const real *b, size_t depth, int rows, int vectors, bool fetch)
+{
+    const size_t ld = segment->ld;
+    const real *group[GROUPS];
+    UNROLL
+    for (int g = 0; g < (rows + 2) / 3; g++)
+        group[g] = segment->at + (row + 3 * (size_t)g) * ld;
+    for (uint32_t k = 0; k < segment->len;) {
+        const uint32_t end = fetch && segment->len - k > LINE ? k + LINE : segment->len;
+        if (fetch)
+            fetch_rows(group[0], ld, rows);
+        for (; k < end; k++, b += STG__PANEL) {
+            add_step(sum, group, ld, b, depth, rows, vectors);
+            UNROLL
+            for (int g = 0; g < (rows + 2) / 3; g++)
+                group[g]++;
+        }
+    }
+    return b;
+}
+
 /* A block of results: `rows` times `panels` panels, both constant where this is inlined. */
 INLINE void block(const stg__product *p, size_t depth, uint32_t row, uint32_t panel, int rows,
-                  int panels)
+                  int panels, bool fetch)
 {
     const int vectors = panels * PANEL_VECTORS;
     vec sum[BLOCK_ROWS][BLOCK_VECTORS];
@@ -209,12 +293,8 @@ INLINE void block(const stg__product *p, size_t depth, uint32_t row, uint32_t pa
             sum[i][v] = start;
     }
     const real *b = p->packed + panel * depth * STG__PANEL;
-    for (uint32_t s = 0; s < p->segments; s++) {
-        const stg__segment *segment = &p->segment[s];
-        const real *a = segment->at + row * segment->ld;
-        for (uint32_t k = 0; k < segment->len; k++, a++, b += STG__PANEL)
-            add_step(sum, a, segment->ld, b, depth, rows, vectors);
-    }
+    for (uint32_t s = 0; s < p->segments; s++)
+        b = add_segment(sum, &p->segment[s], row, b, depth, rows, vectors, fetch);
     SCRATCH vec done[BLOCK_ROWS][BLOCK_VECTORS]; /* a copy: the sums themselves must not have an address */
     UNROLL
     for (int i = 0; i < rows; i++) {
@@ -228,14 +308,14 @@ INLINE void block(const stg__product *p, size_t depth, uint32_t row, uint32_t pa
 #define BLOCK_CASE(n)                                                                              \
     case n:                                                                                        \
         if (panels == BLOCK_PANELS)                                                                \
-            block(p, depth, row, panel, n, BLOCK_PANELS);                                          \
+            block(p, depth, row, panel, n, BLOCK_PANELS, fetch);                                        \
         else                                                                                       \
-            block(p, depth, row, panel, n, 1);                                                     \
+            block(p, depth, row, panel, n, 1, fetch);                                              \
         break;
 
 /* Picks the block of the right height. */
 static void block_of(const stg__product *p, size_t depth, uint32_t row, uint32_t panel,
-                     uint32_t rows, uint32_t panels)
+                     uint32_t rows, uint32_t panels, bool fetch)
 {
     switch (rows) {
         BLOCK_CASE(1)
@@ -259,25 +339,36 @@ static void block_of(const stg__product *p, size_t depth, uint32_t row, uint32_t
     }
 }
 
-/* Blocks of nearly equal height in place of full ones and a thin rest. */
+/*
+ * Rows go in pieces that stay in the second-level cache while all panels pass over them, a piece in
+ * blocks of nearly equal height in place of full ones and a thin rest.
+ */
 static void product(const stg__product *p)
 {
     size_t depth = 0;
     for (uint32_t s = 0; s < p->segments; s++)
         depth += p->segment[s].len;
     const uint32_t panels = (p->cols + STG__PANEL - 1) / STG__PANEL;
-    const uint32_t blocks = (p->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
-    for (uint32_t panel = 0; panel < panels; panel += BLOCK_PANELS) {
-        const uint32_t wide = panels - panel >= BLOCK_PANELS ? BLOCK_PANELS : 1;
-        for (uint32_t b = 0; b < blocks; b++) {
-            const uint32_t row = (uint32_t)((uint64_t)p->rows * b / blocks);
-            const uint32_t end = (uint32_t)((uint64_t)p->rows * (b + 1) / blocks);
-            block_of(p, depth, row, panel, end - row, wide);
+    const bool far = (size_t)p->rows * depth > FAR;
+    for (uint32_t first = 0; first < p->rows; first += PIECE_ROWS) {
+        const uint32_t left = p->rows - first;
+        const uint32_t rows = left < PIECE_ROWS ? left : PIECE_ROWS;
+        const uint32_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+        for (uint32_t panel = 0; panel < panels; panel += BLOCK_PANELS) {
+            const uint32_t wide = panels - panel >= BLOCK_PANELS ? BLOCK_PANELS : 1;
+            const bool fetch = far && panel == 0;
+            for (uint32_t b = 0; b < blocks; b++) {
+                const uint32_t row = rows * b / blocks;
+                const uint32_t end = rows * (b + 1) / blocks;
+                block_of(p, depth, first + row, panel, end - row, wide, fetch);
+            }
         }
     }
 }
 
 /* --- to += a^T b ------------------------------------------------------------------------------- */
+
+#define OUTER_AHEAD 16 /* rows */
 
 INLINE void outer_block(real *to, size_t ld, const real *a, size_t lda, const real *b, size_t ldb,
                         size_t rows, int depth, int vectors)
@@ -291,6 +382,8 @@ INLINE void outer_block(real *to, size_t ld, const real *a, size_t lda, const re
     }
     for (size_t r = 0; r < rows; r++, a += lda, b += ldb) {
         vec factor[BLOCK_VECTORS];
+        __builtin_prefetch(a + OUTER_AHEAD * lda); /* far apart: the processor does not see it coming */
+        __builtin_prefetch(a + OUTER_AHEAD * lda + depth - 1);
         UNROLL
         for (int v = 0; v < vectors; v++)
             factor[v] = load(b + v * LANES);
@@ -310,43 +403,108 @@ INLINE void outer_block(real *to, size_t ld, const real *a, size_t lda, const re
     }
 }
 
-/* All columns of `depth` rows of the result; depth is constant where this is inlined. */
-INLINE void outer_rows(real *to, size_t ld, uint32_t cols, const real *a, size_t lda, const real *b,
-                       size_t ldb, size_t rows, int depth)
+#define OUTER_CASE(n)                                                                              \
+    case n:                                                                                        \
+        if (vectors == BLOCK_VECTORS)                                                              \
+            outer_block(to, ld, a, lda, b, ldb, rows, n, BLOCK_VECTORS);                           \
+        else                                                                                       \
+            outer_block(to, ld, a, lda, b, ldb, rows, n, 1);                                       \
+        break;
+
+static void outer_of(real *to, size_t ld, const real *a, size_t lda, const real *b, size_t ldb,
+                     size_t rows, size_t depth, int vectors)
 {
-    uint32_t o = 0;
-    for (; o + BLOCK_VECTORS * LANES <= cols; o += BLOCK_VECTORS * LANES)
-        outer_block(to + o, ld, a, lda, b + o, ldb, rows, depth, BLOCK_VECTORS);
-    for (; o + LANES <= cols; o += LANES)
-        outer_block(to + o, ld, a, lda, b + o, ldb, rows, depth, 1);
-    for (; o < cols; o++)
-        for (int i = 0; i < depth; i++) {
-            real sum = to[(size_t)i * ld + o];
-            for (size_t r = 0; r < rows; r++)
-                sum += a[r * lda + (size_t)i] * b[r * ldb + o];
-            to[(size_t)i * ld + o] = sum;
-        }
+    switch (depth) {
+        OUTER_CASE(1)
+        OUTER_CASE(2)
+        OUTER_CASE(3)
+#if BLOCK_ROWS >= 6
+        OUTER_CASE(4)
+        OUTER_CASE(5)
+        OUTER_CASE(6)
+#endif
+#if BLOCK_ROWS >= 12
+        OUTER_CASE(7)
+        OUTER_CASE(8)
+        OUTER_CASE(9)
+        OUTER_CASE(10)
+        OUTER_CASE(11)
+        OUTER_CASE(12)
+#endif
+    default:
+        break;
+    }
 }
 
+/* Columns that fill no vector. */
+static void outer_rest(real *to, size_t ld, uint32_t depth, uint32_t cols, const real *a, size_t lda,
+                       const real *b, size_t ldb, size_t rows)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (uint32_t i = 0; i < depth; i++)
+            for (uint32_t o = 0; o < cols; o++)
+                to[i * ld + o] += a[r * lda + i] * b[r * ldb + o];
+}
+
+/*
+ * Rows go in pieces whose columns of b, a block's width at a time, stay in the first-level cache while
+ * all of a's columns pass over them. A result is taken up again with each piece: its sum runs in order.
+ */
 static void outer(real *to, size_t ld, uint32_t depth, uint32_t cols, const real *a, size_t lda,
                   const real *b, size_t ldb, size_t rows)
 {
-    uint32_t k = 0;
-    for (; k + BLOCK_ROWS <= depth; k += BLOCK_ROWS)
-        outer_rows(to + k * ld, ld, cols, a + k, lda, b, ldb, rows, BLOCK_ROWS);
-    for (; k + 3 <= depth; k += 3)
-        outer_rows(to + k * ld, ld, cols, a + k, lda, b, ldb, rows, 3);
-    for (; k < depth; k++)
-        outer_rows(to + k * ld, ld, cols, a + k, lda, b, ldb, rows, 1);
+    const uint32_t blocks = (depth + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    for (size_t first = 0; first < rows; first += PIECE_ROWS) {
+        const size_t piece = rows - first < PIECE_ROWS ? rows - first : PIECE_ROWS;
+        uint32_t o = 0;
+        while (o + LANES <= cols) {
+            const int vectors = cols - o >= BLOCK_VECTORS * LANES ? BLOCK_VECTORS : 1;
+            for (uint32_t i = 0; i < blocks; i++) {
+                const uint32_t k = depth * i / blocks;
+                const uint32_t end = depth * (i + 1) / blocks;
+                outer_of(to + k * ld + o, ld, a + first * lda + k, lda, b + first * ldb + o, ldb, piece,
+                         end - k, vectors);
+            }
+            o += (uint32_t)(vectors * LANES);
+        }
+        outer_rest(to + o, ld, depth, cols - o, a + first * lda, lda, b + first * ldb + o, ldb, piece);
+    }
 }
 
 /* --- diffusion --------------------------------------------------------------------------------- */
 
 #define HOP_VECTORS 4
+#define HOP_AHEAD 8u /* edges */
+
+INLINE void fetch_vectors(const real *x, int vectors)
+{
+    for (int v = 0; v < vectors; v += 64 / VECTOR_BYTES)
+        __builtin_prefetch(x + v * LANES);
+}
+
+/* Up to four columns in one vector; what it reads beyond them is thrown away. */
+typedef real narrow_vec __attribute__((vector_size(4 * sizeof(real))));
+typedef real loose_narrow __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+static void hop_narrow(const stg__hop *h, uint32_t row, uint32_t at, uint32_t count)
+{
+    const stg__csr *m = h->matrix;
+    narrow_vec sum = {0};
+    for (uint32_t e = m->ptr[row]; e < m->ptr[row + 1]; e++) {
+        const real w = m->val[e];
+        sum += (narrow_vec){w, w, w, w} * *(const loose_narrow *)(h->x + m->col[e] * h->ld + at);
+    }
+    for (uint32_t c = 0; c < count; c++) {
+        const size_t place = row * h->ld + at + c;
+        h->y[place] = h->beta != 0 ? h->alpha * sum[c] + h->beta * h->z[place] : h->alpha * sum[c];
+    }
+}
 
 INLINE void hop_block(const stg__hop *h, uint32_t row, uint32_t at, int vectors)
 {
     const stg__csr *m = h->matrix;
+    const uint32_t last = m->ptr[m->rows];
+    const bool far = (size_t)m->rows * h->ld > FAR;
     vec sum[HOP_VECTORS];
     UNROLL
     for (int v = 0; v < vectors; v++)
@@ -354,6 +512,8 @@ INLINE void hop_block(const stg__hop *h, uint32_t row, uint32_t at, int vectors)
     for (uint32_t e = m->ptr[row]; e < m->ptr[row + 1]; e++) {
         const real *x = h->x + m->col[e] * h->ld + at;
         const vec w = splat(m->val[e]);
+        if (far && e + HOP_AHEAD < last)
+            fetch_vectors(h->x + m->col[e + HOP_AHEAD] * h->ld + at, vectors);
         UNROLL
         for (int v = 0; v < vectors; v++)
             sum[v] += w * load(x + v * LANES);
@@ -377,40 +537,12 @@ static void hop(const stg__hop *h)
             hop_block(h, i, c, HOP_VECTORS);
         for (; c + LANES <= h->width; c += LANES)
             hop_block(h, i, c, 1);
-        for (; c < h->width; c++) {
-            real sum = 0;
-            for (uint32_t e = m->ptr[i]; e < m->ptr[i + 1]; e++)
-                sum += m->val[e] * h->x[m->col[e] * h->ld + c];
-            const size_t place = i * h->ld + c;
-            h->y[place] = h->beta != 0 ? h->alpha * sum + h->beta * h->z[place] : h->alpha * sum;
-        }
+        for (; c < h->width; c += 4)
+            hop_narrow(h, i, c, h->width - c < 4 ? h->width - c : 4);
     }
 }
 
 /* --- gates ------------------------------------------------------------------------------------- */
-
-static void reset(const stg__gate *g)
-{
-    for (uint32_t i = 0; i < g->rows; i++) {
-        const real *restrict r = g->ru + (size_t)i * 2 * g->units;
-        const real *restrict h = g->h + i * g->h_ld;
-        real *restrict to = g->to + i * g->to_ld;
-        for (uint32_t j = 0; j < g->units; j++)
-            to[j] = r[j] * h[j];
-    }
-}
-
-static void update(const stg__gate *g)
-{
-    for (uint32_t i = 0; i < g->rows; i++) {
-        const real *restrict u = g->ru + (size_t)i * 2 * g->units + g->units;
-        const real *restrict c = g->c + (size_t)i * g->units;
-        const real *restrict h = g->h + i * g->h_ld;
-        real *restrict to = g->to + i * g->to_ld;
-        for (uint32_t j = 0; j < g->units; j++)
-            to[j] = u[j] * h[j] + (1 - u[j]) * c[j];
-    }
-}
 
 static void update_back(const stg__gate *g)
 {
@@ -452,8 +584,6 @@ const stg__kernels TABLE = {
     .product = product,
     .outer = outer,
     .hop = hop,
-    .reset = reset,
-    .update = update,
     .update_back = update_back,
     .reset_back = reset_back,
 };

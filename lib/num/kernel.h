@@ -36,6 +36,20 @@ typedef struct stg__segment {
 enum { STG__ACT_NONE, STG__ACT_SIGMOID, STG__ACT_TANH, STG__ACT_ADD };
 
 /*
+ * What a gated recurrent cell makes of a product's results y while they are at hand: without `ru`, of
+ * the first half of the columns, the reset gate, to = y h; with it, of the candidate,
+ * to = u h + (1 - u) y.
+ */
+typedef struct stg__after {
+    uint32_t units;
+    const real *ru; /* [rows][2 units]: reset, update; NULL: y are these */
+    const real *h;  /* state before */
+    size_t h_ld;
+    real *to;
+    size_t to_ld;
+} stg__after;
+
+/*
  * to = act([segment 0 | segment 1 | ...] * packed + bias): the pieces are never put side by side in
  * memory. STG__ACT_ADD adds to what stands in `to`.
  */
@@ -49,6 +63,7 @@ typedef struct stg__product {
     uint32_t act;
     const real *packed; /* of stg__pack(): as many rows as the segments have columns */
     const real *bias;   /* padded to panels; NULL: none */
+    const stg__after *after; /* NULL: nothing */
 } stg__product;
 
 /* One step of a diffusion over a matrix S: y = alpha S x + beta z; x, y, z have rows `ld` apart and
@@ -64,7 +79,7 @@ typedef struct stg__hop {
     real beta;
 } stg__hop;
 
-/* The element-wise half of a gated recurrent cell and its derivative; h, to, dh: rows far apart. */
+/* The derivative of the element-wise half of a gated recurrent cell; rows of h are far apart. */
 typedef struct stg__gate {
     uint32_t rows;
     uint32_t units;
@@ -72,9 +87,6 @@ typedef struct stg__gate {
     const real *c;  /* [rows][units] candidate */
     const real *h;  /* state before */
     size_t h_ld;
-    real *to; /* reset: r h; update: u h + (1 - u) c */
-    size_t to_ld;
-    /* derivative */
     const real *d; /* of r h, rows d_ld apart */
     size_t d_ld;
     real *dru; /* [rows][2 units], before the sigmoid */
@@ -89,8 +101,6 @@ typedef struct stg__kernels {
     void (*outer)(real *to, size_t ld, uint32_t depth, uint32_t cols, const real *a, size_t lda,
                   const real *b, size_t ldb, size_t rows);
     void (*hop)(const stg__hop *h);
-    void (*reset)(const stg__gate *g);
-    void (*update)(const stg__gate *g);
     void (*update_back)(const stg__gate *g); /* dh *= u; dru's update half; dc */
     void (*reset_back)(const stg__gate *g);  /* dh += d r; dru's reset half */
 } stg__kernels;

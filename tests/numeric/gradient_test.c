@@ -217,7 +217,7 @@ static void check_product(const stg__kernels *k, stg__rng *rng, uint32_t rows, u
     memcpy(kept, y, rows * ld * sizeof *kept);
     stg__pack(packed, depth, 0, depth, cols, b, cols, 1);
     const stg__segment segment[2] = {{a, depth, first}, {a + first, depth, depth - first}};
-    const stg__product p = {y, ld, rows, cols, segment, 2, STG__ACT_ADD, packed, NULL};
+    const stg__product p = {y, ld, rows, cols, segment, 2, STG__ACT_ADD, packed, NULL, NULL};
     k->product(&p);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)cols, (int)depth, 1, a,
                 (int)depth, b, (int)cols, 0, z, (int)cols);
@@ -265,7 +265,7 @@ START_TEST(activations)
             float one[STG__PANEL] = {1};
             float y;
             const stg__segment segment = {&x, 1, 1};
-            stg__product p = {&y, 1, 1, 1, &segment, 1, STG__ACT_TANH, one, NULL};
+            stg__product p = {&y, 1, 1, 1, &segment, 1, STG__ACT_TANH, one, NULL, NULL};
             k->product(&p);
             ck_assert_msg(fabs(y - tanh((double)x)) < 2.5e-7, "tanh %g: %.9g", x, y);
             p.act = STG__ACT_SIGMOID;
