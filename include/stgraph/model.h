@@ -150,7 +150,9 @@ typedef struct stg_session_opts {
     const double *deviation; /**< [inputs] standard deviation of each column, > 0; copied; NULL exactly
                                   when mean is */
     uint32_t mode;           /**< STG_MODE_..., nets only */
-    uint32_t reserved;       /**< zero */
+    uint32_t threads;        /**< that step and forecast of a net may use, the caller's included, at most
+                                  64; 0, 1: the caller's alone. More are started here, take no signals,
+                                  end with the session and change no bit of a result */
 } stg_session_opts;
 
 /**
@@ -161,9 +163,11 @@ typedef struct stg_session_opts {
  * at zero) and is lost in a gap longer than the horizon. A model that was trained on windows of its history
  * alone drifts off when its state is carried further than that: its info has to say stateful_ok, which only
  * training with stg_trainer_opts.warmup sets.
- * Errors: E_NOMEM, E_VERSION, E_INVALID (options that the model's kind does not have, numbers that are
- * not usable), E_NOTFOUND (neither model nor options say mean and deviation), E_UNSUPPORTED (stateful, but
- * the model is not stateful_ok). Ownership: caller owns.
+ * With threads, a forecast wakes the others by a call of the system when they sleep; a child of fork
+ * has none of them and cannot use the session anyway.
+ * Errors: E_NOMEM (threads that do not start too), E_VERSION, E_INVALID (options that the
+ * model's kind does not have, numbers that are not usable), E_NOTFOUND (neither model nor options say mean
+ * and deviation), E_UNSUPPORTED (stateful, but the model is not stateful_ok). Ownership: caller owns.
  * @since 0.1
  */
 STG_API int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *model,

@@ -54,8 +54,8 @@ void stg__run_lstm(stg__run *run, const real *packed, uint32_t part, uint32_t la
                                .segment = from, .segments = 2, .act = STG__ACT_TANH,
                                .packed = packed + cell->pack_cand_w,
                                .bias = packed + cell->pack_cand_b};
-    run->kernels->product(&gates);
-    run->kernels->product(&cand);
+    stg__run_product(run, &gates);
+    stg__run_product(run, &cand);
     update(run, layer, t, ru, c, run->th[layer] + step * u);
     stg__run_diffuse(run, stg__run_state(run, layer, t + 1), u);
 }

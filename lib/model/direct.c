@@ -28,8 +28,9 @@ void stg__run_direct(stg__run *run, const real *packed, const real *base)
     read_top(run);
     const stg__segment from = {run->top, s->units, s->units};
     const stg__product out = {run->wide, net->outputs, run->nodes, net->outputs, &from, 1,
-                              STG__ACT_NONE, packed + net->pack_proj_w, packed + net->pack_proj_b};
-    run->kernels->product(&out);
+                              STG__ACT_NONE, packed + net->pack_proj_w, packed + net->pack_proj_b,
+                              NULL};
+    stg__run_product(run, &out);
     for (uint32_t d = 0; d < s->horizon; d++)
         for (uint32_t i = 0; i < run->nodes; i++) {
             const size_t at = ((size_t)d * run->nodes + i) * s->targets;
@@ -54,7 +55,7 @@ void stg__back_direct(stg__back *back, const real *packed, uint32_t steps, real 
                    s->targets * sizeof *back->wide);
     const stg__segment from = {back->wide, net->outputs, net->outputs};
     const stg__product to_h = {back->dh[top], s->units, run->nodes, s->units, &from, 1,
-                               STG__ACT_NONE, packed + net->back_proj, NULL};
+                               STG__ACT_NONE, packed + net->back_proj, NULL, NULL};
     run->kernels->outer(gradient + net->proj_w, net->outputs, s->units, net->outputs, run->top,
                         s->units, back->wide, net->outputs, run->nodes);
     for (uint32_t i = 0; i < run->nodes; i++)

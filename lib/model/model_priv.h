@@ -101,6 +101,7 @@ struct stg_session {
     stg_ctx *ctx;
     const stg_model *model;
     stg__pool *pool;
+    stg__crew *crew;   /* NULL: the caller alone */
     stg__state *state; /* NULL before the first step */
     uint64_t last_start;
     uint64_t steps;      /* windows in the ring, counted on */

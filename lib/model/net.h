@@ -13,6 +13,7 @@
 #define STG_NET_H
 
 #include "base_priv.h"
+#include "crew.h"
 #include "kernel.h"
 #include "supports.h"
 
@@ -25,6 +26,7 @@
 #define stg__run_forward STG_REAL(stg__run_forward)
 #define stg__run_cell STG_REAL(stg__run_cell)
 #define stg__run_diffuse STG_REAL(stg__run_diffuse)
+#define stg__run_product STG_REAL(stg__run_product)
 #define stg__run_state STG_REAL(stg__run_state)
 #define stg__run_reset STG_REAL(stg__run_reset)
 #define stg__run_step STG_REAL(stg__run_step)
@@ -171,6 +173,7 @@ typedef struct stg__run {
     const stg__supports *supports; /* not looked at when hops is 0 */
     uint32_t nodes;
     bool taped;                 /* all slots are kept */
+    stg__crew *crew;            /* shares the rows of the forward pass; NULL: the caller alone */
     real *g[STG__MAX_LAYERS];   /* [slots][nodes][M units] diffused states */
     real *ru[STG__MAX_LAYERS];  /* [steps][nodes][gates units] */
     real *rh[STG__MAX_LAYERS];  /* [steps][nodes][M units] diffused r h */
@@ -227,6 +230,7 @@ void stg__run_cell(stg__run *run, const real *packed, uint32_t part, uint32_t la
 void stg__run_lstm(stg__run *run, const real *packed, uint32_t part, uint32_t layer, uint32_t t);
 void stg__run_diffuse(const stg__run *run, real *copies, uint32_t width);
 real *stg__run_cells(const stg__run *run, uint32_t layer, uint32_t slot); /* LSTM: [nodes][units] */
+void stg__run_product(const stg__run *run, const stg__product *p); /* rows: all nodes; 1 or 2 segments */
 real *stg__run_state(const stg__run *run, uint32_t layer, uint32_t slot); /* [nodes][M units] */
 real *stg__run_inputs(const stg__run *run, uint32_t part, uint32_t t);    /* [nodes][M inputs] */
 

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "flush.h"
 #include "net.h"
 
 typedef struct carve {
@@ -251,6 +252,7 @@ static void feed_back(stg__back *back, uint32_t d)
 void stg__back_run(stg__back *back, const real *packed, uint32_t steps, real *gradient)
 {
     const stg__shape *s = &back->run->net->shape;
+    const uint64_t host = stg__flush_begin();
     stg__back_reset(back);
     const bool direct = s->decoder != STG__SEQ2SEQ;
     if (direct)
@@ -268,4 +270,5 @@ void stg__back_run(stg__back *back, const real *packed, uint32_t steps, real *gr
     stg__back_weights(back, STG__ENCODER, 0, s->history, gradient);
     if (!direct)
         stg__back_weights(back, STG__DECODER, s->history, steps, gradient);
+    stg__flush_end(host);
 }

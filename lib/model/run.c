@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "flush.h"
 #include "net.h"
 
 static size_t slot_of(const stg__run *run, uint32_t slot)
@@ -42,28 +43,37 @@ typedef struct carve {
     size_t count;
 } carve;
 
+/* What the layers need. Without a tape they take turns in all but their states, which are one
+ * slot: a state is written where it was read. */
+static size_t layer_pieces(stg__run *run, const stg__net *net, size_t n, bool taped, carve *piece)
+{
+    const size_t u = net->shape.units;
+    const size_t steps = taped ? stg__net_steps(net) : 1;
+    const size_t slots = taped ? steps + 1 : 1;
+    const size_t lstm = net->shape.cell == STG__DCLSTM ? n : 0;
+    size_t pieces = 0;
+    for (uint32_t l = 0; l < net->shape.layers; l++) {
+        piece[pieces++] = (carve){&run->g[l], slots * n * net->copies * u};
+        piece[pieces++] = (carve){&run->s[l], slots * lstm * u};
+        if (l > 0 && !taped)
+            continue;
+        piece[pieces++] = (carve){&run->ru[l], steps * n * net->gates * u};
+        piece[pieces++] = (carve){&run->rh[l], steps * (n - lstm) * net->copies * u};
+        piece[pieces++] = (carve){&run->th[l], steps * lstm * u};
+        piece[pieces++] = (carve){&run->c[l], steps * n * u};
+    }
+    return pieces;
+}
+
 /* All working memory in one block; every piece starts on a cache line. */
 int32_t stg__run_create(stg__run *run, stg_ctx *ctx, const stg__net *net, uint32_t nodes, bool taped)
 {
     const stg__shape *s = &net->shape;
-    const size_t steps = taped ? stg__net_steps(net) : 1;
-    const size_t slots = taped ? steps + 1 : 1;
     const size_t n = nodes;
-    const size_t lstm = s->cell == STG__DCLSTM ? n : 0;
     const size_t direct = s->decoder == STG__SEQ2SEQ ? 0 : n;
     carve piece[6 * STG__MAX_LAYERS + 5];
-    size_t pieces = 0;
     memset(run, 0, sizeof *run);
-    for (uint32_t l = 0; l < s->layers; l++) {
-        piece[pieces++] = (carve){&run->g[l], slots * n * net->copies * s->units};
-        piece[pieces++] = (carve){&run->s[l], slots * lstm * s->units};
-        if (l > 0 && !taped) /* the layers take turns */
-            continue;
-        piece[pieces++] = (carve){&run->ru[l], steps * n * net->gates * s->units};
-        piece[pieces++] = (carve){&run->rh[l], steps * (n - lstm) * net->copies * s->units};
-        piece[pieces++] = (carve){&run->th[l], steps * lstm * s->units};
-        piece[pieces++] = (carve){&run->c[l], steps * n * s->units};
-    }
+    size_t pieces = layer_pieces(run, net, n, taped, piece);
     for (uint32_t part = 0; part < 2; part++) {
         const size_t own = !taped ? 1 : part == STG__ENCODER ? s->history : s->horizon;
         piece[pieces++] = (carve){&run->x[part], own * n * net->copies * net->cell[part][0].inputs};
@@ -113,6 +123,81 @@ void stg__run_clear(stg__run *run)
     memset(run, 0, sizeof *run);
 }
 
+/* --- rows, shared by a crew ---------------------------------------------------------------------- */
+
+typedef struct share {
+    const stg__run *run;
+    const stg__product *product;
+    const stg__hop *hop;
+} share;
+
+static void share_product(const share *s, uint32_t first, uint32_t end)
+{
+    stg__product p = *s->product;
+    stg__segment segment[2]; /* input and state: no product here has more */
+    stg__after after;
+    for (uint32_t i = 0; i < p.segments; i++) {
+        segment[i] = p.segment[i];
+        segment[i].at += first * segment[i].ld;
+    }
+    p.segment = segment;
+    p.to += first * p.ld;
+    p.rows = end - first;
+    if (p.after) {
+        after = *p.after;
+        after.ru += after.ru ? (size_t)first * 2 * after.units : 0;
+        after.h += first * after.h_ld;
+        after.to += first * after.to_ld;
+        p.after = &after;
+    }
+    s->run->kernels->product(&p);
+}
+
+static void share_hop(const share *s, uint32_t first, uint32_t end)
+{
+    stg__hop h = *s->hop;
+    stg__csr rows = *h.matrix;
+    rows.ptr += first;
+    rows.rows = end - first;
+    h.matrix = &rows;
+    h.y += first * h.ld;
+    h.z += h.z ? first * h.ld : 0;
+    s->run->kernels->hop(&h);
+}
+
+static void do_share(void *job, uint32_t worker)
+{
+    const share *s = (const share *)job;
+    const uint64_t host = stg__flush_begin();
+    const uint64_t rows = s->run->nodes;
+    const uint32_t members = stg__crew_members(s->run->crew);
+    const uint32_t first = (uint32_t)(rows * worker / members);
+    const uint32_t end = (uint32_t)(rows * (worker + 1) / members);
+    if (s->product)
+        share_product(s, first, end);
+    else
+        share_hop(s, first, end);
+    stg__flush_end(host);
+}
+
+void stg__run_product(const stg__run *run, const stg__product *p)
+{
+    share s = {run, p, NULL};
+    if (run->crew)
+        stg__crew_run(run->crew, do_share, &s);
+    else
+        run->kernels->product(p);
+}
+
+static void run_hop(const stg__run *run, const stg__hop *hop)
+{
+    share s = {run, NULL, hop};
+    if (run->crew)
+        stg__crew_run(run->crew, do_share, &s);
+    else
+        run->kernels->hop(hop);
+}
+
 void stg__run_diffuse(const stg__run *run, real *copies, uint32_t width)
 {
     const stg__net *net = run->net;
@@ -129,7 +214,7 @@ void stg__run_diffuse(const stg__run *run, real *copies, uint32_t width)
             .alpha = alone ? 1 : 2,
             .beta = alone ? 0 : -1,
         };
-        run->kernels->hop(&hop);
+        run_hop(run, &hop);
     }
 }
 
@@ -162,9 +247,9 @@ void stg__run_cell(stg__run *run, const real *packed, uint32_t part, uint32_t la
     const stg__product cand = {
         c,      u, run->nodes, u, for_cand, 2, STG__ACT_TANH, packed + cell->pack_cand_w,
         packed + cell->pack_cand_b, &update};
-    run->kernels->product(&gates);
+    stg__run_product(run, &gates);
     stg__run_diffuse(run, rh, u);
-    run->kernels->product(&cand);
+    stg__run_product(run, &cand);
     stg__run_diffuse(run, after, u);
 }
 
@@ -241,7 +326,7 @@ static void decode(stg__run *run, const real *packed, const stg__feed *feed, uin
                                   packed + net->pack_proj_w,
                                   packed + net->pack_proj_b,
                                   NULL};
-        run->kernels->product(&out);
+        stg__run_product(run, &out);
         for (size_t i = 0; feed->base && i < (size_t)run->nodes * s->targets; i++)
             to[i] += feed->base[(size_t)d * run->nodes * s->targets + i];
     }
@@ -249,8 +334,10 @@ static void decode(stg__run *run, const real *packed, const stg__feed *feed, uin
 
 void stg__run_forward(stg__run *run, const real *packed, const stg__feed *feed, uint32_t steps)
 {
+    const uint64_t host = stg__flush_begin();
     encode(run, packed, feed);
     decode(run, packed, feed, steps);
+    stg__flush_end(host);
 }
 
 /* --- a state that is carried on ------------------------------------------------------------------ */
@@ -294,8 +381,10 @@ void stg__run_reset(stg__run *run)
 
 void stg__run_step(stg__run *run, const real *packed, const real *x)
 {
+    const uint64_t host = stg__flush_begin();
     one_step(run, packed, x, 0);
     move_slot(run, 0, 1);
+    stg__flush_end(host);
 }
 
 void stg__run_decode(stg__run *run, const real *packed, const stg__feed *feed, uint32_t steps)
@@ -308,8 +397,10 @@ void stg__run_decode(stg__run *run, const real *packed, const stg__feed *feed, u
         if (s->cell == STG__DCLSTM)
             copy(kept + run->net->copies * units, stg__run_cells(run, l, 0), units);
     }
+    const uint64_t host = stg__flush_begin();
     move_slot(run, s->history, 0);
     decode(run, packed, feed, steps);
+    stg__flush_end(host);
     kept = run->kept;
     for (uint32_t l = 0; l < s->layers; l++, kept += (run->net->copies + 1) * units) {
         copy(stg__run_state(run, l, 0), kept, run->net->copies * units);

@@ -9,6 +9,7 @@
 
 #include "model_priv.h"
 
+#define MOST_THREADS 64u
 #define EDGE_RATE 0.02 /* of the EWMA of edge shares: about 50 windows */
 
 static int32_t read_scale(double mean, double deviation, double *to_mean, double *to_deviation)
@@ -44,10 +45,22 @@ static int32_t read_plain(stg_session *s, const stg_model *m, const stg_session_
 /* A state that training never carried beyond a history goes where training never was. */
 static int32_t read_mode(stg_session *s, const stg_model *m, const stg_session_opts *o)
 {
-    if (o->mode > STG_MODE_STATEFUL || o->reserved || (o->mode && !m->kind->net))
+    if (o->mode > STG_MODE_STATEFUL || (o->mode && !m->kind->net))
         return STG_E_INVALID;
     s->stateful = o->mode == STG_MODE_STATEFUL;
     return s->stateful && !m->stateful_ok ? STG_E_UNSUPPORTED : STG_OK;
+}
+
+/* What the options say, and what a session has of its own before its first graph. */
+static int32_t equip(stg_session *s, stg_ctx *ctx, const stg_model *m, const stg_session_opts *o)
+{
+    if (o->threads > MOST_THREADS)
+        return STG_E_INVALID;
+    STG_RETURN_IF_ERROR(read_plain(s, m, o));
+    STG_RETURN_IF_ERROR(read_mode(s, m, o));
+    STG_RETURN_IF_ERROR(
+        stg__pool_create(&s->pool, ctx, &stg__forecast_type, o->forecasts ? o->forecasts : 4));
+    return o->threads > 1 && m->kind->net ? stg__crew_create(&s->crew, ctx, o->threads) : STG_OK;
 }
 
 int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *model,
@@ -63,12 +76,9 @@ int32_t stg_session_create(stg_session **out, stg_ctx *ctx, const stg_model *mod
     stg_session *s = (stg_session *)stg__calloc(ctx, 1, sizeof *s);
     if (!s)
         return STG_E_NOMEM;
-    int32_t status = read_plain(s, model, &o);
-    if (status == STG_OK)
-        status = read_mode(s, model, &o);
-    if (status == STG_OK)
-        status = stg__pool_create(&s->pool, ctx, &stg__forecast_type, o.forecasts ? o.forecasts : 4);
+    const int32_t status = equip(s, ctx, model, &o);
     if (status != STG_OK) {
+        stg__pool_destroy(s->pool);
         stg__free(ctx, s);
         return status;
     }
@@ -89,6 +99,7 @@ void stg_session_destroy(stg_session *s)
     if (!s)
         return;
     stg_ctx *ctx = s->ctx;
+    stg__crew_destroy(s->crew);
     stg__state_destroy(s->state);
     stg__pool_destroy(s->pool);
     stg_unref(s->model);
@@ -118,6 +129,7 @@ static void need_forecast(stg_session *s, uint32_t steps)
 {
     if (s->pred_steps >= steps)
         return;
+    s->state->run.crew = s->crew;
     s->model->kind->predict(s, s->state, steps);
     s->pred_steps = steps;
 }
@@ -288,6 +300,7 @@ int32_t stg_session_step(stg_session *s, const stg_graph *g, const uint8_t *mask
     learn_nodes(s, mask);
     learn_edges(s, g, mask);
     const double *now = stg__ring_row(s, s->state, 0, 0);
+    s->state->run.crew = s->crew;
     s->model->kind->observe(s, s->state, g->start_ns, now);
     advance(s);
     return STG_OK;

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "adam.h"
+#include "flush.h"
 
 void stg__adam_step(stg__adam *a, real *w, const real *gradient, size_t count, double rate)
 {
@@ -15,12 +16,14 @@ void stg__adam_step(stg__adam *a, real *w, const real *gradient, size_t count, d
     const real epsilon = (real)a->epsilon;
     const real keep = a->coupled ? 1 : (real)(1 - rate * a->decay);
     const real penalty = a->coupled ? (real)a->decay : 0;
+    const uint64_t host = stg__flush_begin();
     for (size_t i = 0; i < count; i++) {
         const real g = gradient[i] + penalty * w[i];
         a->m[i] = b1 * a->m[i] + (1 - b1) * g;
         a->v[i] = b2 * a->v[i] + (1 - b2) * g * g;
         w[i] = keep * w[i] - scale * a->m[i] / ((real)sqrt(a->v[i]) * root + epsilon);
     }
+    stg__flush_end(host);
 }
 
 double stg__norm(const real *x, size_t count)

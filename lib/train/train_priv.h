@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "loss.h"
+#include "crew.h"
 #include "model_priv.h"
 
 #include <stgraph/train.h>
@@ -125,14 +126,5 @@ static inline double stg__window_value(const stg__window *w, uint32_t column, ui
 {
     return node < w->nodes ? w->values[(size_t)column * w->nodes + node] : NAN;
 }
-
-/* --- crew: a few threads that do one job after the other ------------------------------------------ */
-
-typedef struct stg__crew stg__crew;
-typedef void (*stg__crew_fn)(void *job, uint32_t worker);
-/* members: the calling thread included; the others sleep between jobs with all signals blocked. */
-int32_t stg__crew_create(stg__crew **out, stg_ctx *ctx, uint32_t members);
-void stg__crew_run(stg__crew *crew, stg__crew_fn fn, void *job); /* fn(job, 0 .. members - 1) */
-void stg__crew_destroy(stg__crew *crew);
 
 #endif

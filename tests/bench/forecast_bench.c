@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The net alone, on one thread: 12 windows in and 12 out of the published METR-LA model (2 layers, 64
- * units, K = 2, both walks, 2 inputs, 1 output), and a training step of one sample. One JSON line a
- * figure.
+ * The net alone: 12 windows in and 12 out of the published METR-LA model (2 layers, 64
+ * units, K = 2, both walks, 2 inputs, 1 output) on one thread, with two, and a training step of one
+ * sample. One JSON line a figure.
  *
  * Time: of the process, best and median of the rounds. FLOP: as executed, counted from the shapes of
  * what runs: 2 rows depth cols for each product, 2 nnz width for each hop and 2 nodes width more where
@@ -196,7 +196,8 @@ static void set_up(work *w, uint32_t nodes, uint32_t isa, bool train)
     w->back_packed = floats(w, w->net.back_size);
     w->gradient = floats(w, w->net.params);
     w->labels = floats(w, (size_t)HORIZON * nodes);
-    w->adam = (stg__adam){floats(w, w->net.params), floats(w, w->net.params), 0, 0.9, 0.999, 1e-8, 0};
+    w->adam = (stg__adam){.m = floats(w, w->net.params), .v = floats(w, w->net.params),
+                          .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     stg__net_pack_back(&w->net, w->params, w->back_packed);
     noise(w->labels, (size_t)HORIZON * nodes, &rng);
 }
@@ -350,6 +351,44 @@ static void bench_training(uint32_t nodes, int rounds)
     tear_down(&w);
 }
 
+static double wall(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* The sequence with one thread and with two in turns, in time of the clock on the wall. */
+static void bench_threads(uint32_t nodes, int rounds)
+{
+    static work w;
+    stg__crew *crew;
+    double took[2][BENCH_ROUNDS_MAX];
+    double best[2] = {1e9, 1e9};
+    set_up(&w, nodes, STG__ISA_BEST, false);
+    must(stg__crew_create(&crew, w.ctx, 2) == STG_OK, "threads");
+    for (int i = -1; i < rounds; i++)
+        for (int k = 0; k < 2; k++) {
+            w.run.crew = k ? crew : NULL;
+            const double start = wall();
+            sequence(&w);
+            const double time = wall() - start;
+            if (i < 0)
+                continue; /* warm */
+            took[k][i] = time;
+            best[k] = fmin(best[k], time);
+        }
+    const double one = median(took[0], rounds);
+    const double two = median(took[1], rounds);
+    printf("{\"name\":\"forecast.threads\",\"n\":%u,\"rounds\":%d,\"one_best_ms\":%.4f,"
+           "\"one_median_ms\":%.4f,\"two_best_ms\":%.4f,\"two_median_ms\":%.4f,"
+           "\"speedup_best\":%.2f,\"speedup_median\":%.2f}\n",
+           nodes, rounds, best[0] * 1e3, one * 1e3, best[1] * 1e3, two * 1e3, best[0] / best[1],
+           one / two);
+    stg__crew_destroy(crew);
+    tear_down(&w);
+}
+
 static void serve(uint32_t nodes, uint32_t isa, bool train)
 {
     static work w;
@@ -486,28 +525,41 @@ static args read_args(int argc, char **argv)
     return a;
 }
 
-int main(int argc, char **argv)
+static bool wanted(const args *a, uint32_t nodes)
+{
+    return !a->nodes || a->nodes == nodes;
+}
+
+static int rounds_of(const args *a, int quick, int full)
+{
+    return a->rounds ? a->rounds : a->quick ? quick : full;
+}
+
+static void bench_all(const args *a)
 {
     static const uint32_t size[] = {20, 50, 207, 1000, 5000};
-    static const uint32_t narrow[] = {STG__ISA_V3, STG__ISA_BASE};
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        if (wanted(a, size[i]))
+            bench_sequence(size[i], STG__ISA_BEST,
+                           size[i] > 1000 ? rounds_of(a, 3, 30) : rounds_of(a, 10, 100));
+    for (uint32_t isa = STG__ISA_BASE; isa <= STG__ISA_V3; isa++)
+        if (wanted(a, 207) && stg__kernels_get(isa))
+            bench_sequence(207, isa, rounds_of(a, 5, 30));
+    if (wanted(a, 207))
+        bench_threads(207, rounds_of(a, 10, 100));
+    for (size_t i = 1; i < 3; i++)
+        if (wanted(a, size[i]))
+            bench_training(size[i], rounds_of(a, 5, 30));
+}
+
+int main(int argc, char **argv)
+{
     const args a = read_args(argc, argv);
     if (a.to)
         export(a.nodes, a.to);
-    if (a.serve)
+    else if (a.serve)
         serve(a.nodes, a.isa, a.train);
-    if (a.to || a.serve)
-        return 0;
-    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
-        const bool large = size[i] > 1000;
-        const int rounds = a.rounds ? a.rounds : a.quick ? large ? 3 : 10 : large ? 30 : 100;
-        if (!a.nodes || a.nodes == size[i])
-            bench_sequence(size[i], STG__ISA_BEST, rounds);
-    }
-    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++)
-        if ((!a.nodes || a.nodes == 207) && stg__kernels_get(narrow[i]))
-            bench_sequence(207, narrow[i], a.rounds ? a.rounds : a.quick ? 5 : 30);
-    for (size_t i = 1; i < 3; i++)
-        if (!a.nodes || a.nodes == size[i])
-            bench_training(size[i], a.rounds ? a.rounds : a.quick ? 5 : 30);
+    else
+        bench_all(&a);
     return 0;
 }

@@ -7,6 +7,8 @@
 #include <cblas.h>
 #include <math.h>
 
+#include "adam.h"
+#include "flush.h"
 #include "probe.h"
 #include "test.h"
 
@@ -276,4 +278,113 @@ START_TEST(activations)
 }
 END_TEST
 
-TEST_SUITE("gradient", central_differences, float_against_double, kernels_against_cblas, activations)
+/* A cell's element-wise half where the product ends, whatever the rows are cut into, against the plain
+ * formula; units that fill vectors and such that do not. */
+static void check_after(const stg__kernels *k, stg__rng *rng, uint32_t rows, uint32_t units)
+{
+    enum { DEPTH = 21, MOST = 128 * 128 };
+    static float y[2][MOST];
+    static float to[2][MOST];
+    const uint32_t cols = 2 * units;
+    float *a = noise(rng, (size_t)rows * DEPTH);
+    float *b = noise(rng, (size_t)DEPTH * cols);
+    float *h = noise(rng, (size_t)rows * units);
+    float *packed = (float *)calloc(stg__packed_size(DEPTH, cols), sizeof *packed);
+    stg__pack(packed, DEPTH, 0, DEPTH, cols, b, cols, 1);
+    for (uint32_t candidate = 0; candidate < 2; candidate++) {
+        const uint32_t wide = candidate ? units : cols;
+        for (uint32_t cut = 0; cut < rows; cut += rows / 3 + 1) {
+            const uint32_t from[3] = {0, cut, rows};
+            for (int part = 0; part < 2; part++) {
+                const size_t row = from[part];
+                const stg__segment s = {a + row * DEPTH, DEPTH, DEPTH};
+                const stg__after after = {units, candidate ? y[0] + row * cols : NULL, h + row * units,
+                                          units, to[candidate] + row * units, units};
+                const stg__product p = {y[candidate] + row * wide, wide, from[part + 1] - from[part],
+                                        wide, &s, 1, candidate ? STG__ACT_TANH : STG__ACT_SIGMOID,
+                                        packed, NULL, &after};
+                k->product(&p);
+            }
+            static float kept[MOST];
+            if (cut == 0)
+                memcpy(kept, to[candidate], rows * units * sizeof *kept);
+            ck_assert_mem_eq(kept, to[candidate], rows * units * sizeof *kept);
+        }
+    }
+    for (uint32_t i = 0; i < rows; i++)
+        for (uint32_t j = 0; j < units; j++) {
+            const size_t at = i * units + j;
+            const double u = y[0][i * cols + units + j];
+            const double state = u * h[at] + (1 - u) * y[1][at];
+            ck_assert_msg(fabs(to[0][at] - (double)y[0][i * cols + j] * h[at]) < 1e-6, "%s reset %u %u",
+                          k->name, i, j);
+            ck_assert_msg(fabs(to[1][at] - state) < 1e-6, "%s state %u %u", k->name, i, j);
+        }
+    free(a);
+    free(b);
+    free(h);
+    free(packed);
+}
+
+START_TEST(cells_elements)
+{
+    stg__rng rng;
+    stg__rng_init(&rng, 5, 2);
+    for (uint32_t k = 0; kernels_at(k); k++) {
+        check_after(kernels_at(k), &rng, 50, 64);
+        check_after(kernels_at(k), &rng, 100, 16);
+        check_after(kernels_at(k), &rng, 31, 23);
+        check_after(kernels_at(k), &rng, 1, 5);
+    }
+}
+END_TEST
+
+#ifdef __SSE2__
+static stg__kernels watched; /* the best kernels, and a look at the register with each product */
+static uint32_t looks;
+
+static void look(const stg__product *p)
+{
+    ck_assert_uint_eq(_mm_getcsr() & STG__FLUSH_BITS, STG__FLUSH_BITS);
+    looks++;
+    stg__kernels_get(STG__ISA_BEST)->product(p);
+}
+
+/* Small numbers are zero while the net computes, and only then; the host's flags stay as they were. */
+START_TEST(small_numbers)
+{
+    static sample s;
+    probe p;
+    stg_ctx *ctx = test_ctx(NULL);
+    fill(&p, &s, 2, 2, STG__RESTART);
+    watched = *stg__kernels_get(STG__ISA_BEST);
+    watched.product = look;
+    const uint32_t host = _mm_getcsr();
+    const uint32_t given[] = {0x1f80, 0x1f80 | 0x8000, 0x1f80 | 0x0040};
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        const uint32_t before = looks;
+        float moment[2] = {0, 0};
+        float weight = 1;
+        const float gradient = 1e-39f;
+        stg__adam adam = {.m = moment, .v = moment + 1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+        _mm_setcsr(given[i]);
+        probe_run(&p, ctx, &watched);
+        stg__adam_step(&adam, &weight, &gradient, 1, 1e-3);
+        const uint32_t after = _mm_getcsr();
+        _mm_setcsr(host);
+        ck_assert_uint_eq(after & ~0x3fu, given[i]); /* flags: the probe adds up outside */
+        ck_assert_uint_gt(looks, before);
+        ck_assert(moment[0] == 0);
+    }
+    stg_ctx_destroy(ctx);
+}
+END_TEST
+#else
+START_TEST(small_numbers)
+{
+}
+END_TEST
+#endif
+
+TEST_SUITE("gradient", central_differences, float_against_double, kernels_against_cblas, activations,
+           cells_elements, small_numbers)

@@ -26,7 +26,7 @@ typedef struct checkpoint {
 typedef struct checkpoint_file {
     char head[65536];
     size_t head_len;
-    float data[65536];
+    float data[400000]; /* the published size fits */
     size_t numbers;
 } checkpoint_file;
 

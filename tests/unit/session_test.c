@@ -415,7 +415,8 @@ START_TEST(step_makes_no_system_call)
                 int32_t status = world_open(&w, ctx, 6, 6);
                 for (uint64_t at = 0; at < WINDOWS; at++)
                     status |= world_next(&w, at, &g[at]);
-                status |= stg_session_create(&s, ctx, m, NULL);
+                const stg_session_opts one = {.size = sizeof one, .threads = 1};
+                status |= stg_session_create(&s, ctx, m, k % 2 ? &one : NULL);
                 if (status != STG_OK)
                     _exit(2);
                 step_without_calls(s, g, WINDOWS, planted == 1);
