@@ -84,9 +84,6 @@ func ImportModel(data []byte, o ImportOptions) (*Model, error) {
 		}
 	}
 	opts.supports = C.uint32_t(o.Supports)
-	if o.Stateful {
-		opts.mode = C.STG_MODE_STATEFUL
-	}
 	opts.history, opts.horizon = C.uint32_t(o.History), C.uint32_t(o.Horizon)
 	opts.window_ns, opts.day_ns = C.uint64_t(o.WindowNs), C.uint64_t(o.DayNs)
 	opts.mean, opts.deviation = C.double(o.Mean), C.double(o.Deviation)
@@ -166,6 +163,9 @@ func NewSessionWith(m *Model, o SessionOptions) (*Session, error) {
 	defer C.free(unsafe.Pointer(opts))
 	opts.size = C.sizeof_stg_session_opts
 	opts.forecasts, opts.supports = C.uint32_t(o.Forecasts), C.uint32_t(o.Supports)
+	if o.Stateful {
+		opts.mode = C.STG_MODE_STATEFUL
+	}
 	if len(o.Mean) != 0 {
 		scale := (*C.double)(C.calloc(C.size_t(2*inputs), C.sizeof_double))
 		defer C.free(unsafe.Pointer(scale))
