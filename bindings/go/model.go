@@ -136,12 +136,24 @@ func (m *Model) Info() ModelInfo {
 // Session is a running use of a model on one graph.
 type Session struct{ *handle }
 
+// GraphMode says where the weights of a net's supports come from while a session runs.
+type GraphMode uint32
+
+// The weights as the model and the first graph have them, those of the last window, their mean.
+const (
+	GraphStatic GraphMode = C.STG_GRAPH_STATIC
+	GraphWindow GraphMode = C.STG_GRAPH_WINDOW
+	GraphEWMA   GraphMode = C.STG_GRAPH_EWMA
+)
+
 // SessionOptions of NewSessionWith. All but Forecasts take the place of what a model of kind
 // "dcrnn_series" says: Mean and Deviation have one number for each of its input columns.
 type SessionOptions struct {
 	Forecasts       uint32
 	Supports        Supports
-	Stateful        bool // the state of a net is carried on, for models that are StatefulOK
+	Stateful        bool      // the state of a net is carried on, for models that are StatefulOK
+	Graph           GraphMode // how the supports of a net follow the graph
+	GraphRate       float64   // of GraphEWMA; 0: 0.02
 	Mean, Deviation []float64
 }
 
@@ -163,6 +175,7 @@ func NewSessionWith(m *Model, o SessionOptions) (*Session, error) {
 	defer C.free(unsafe.Pointer(opts))
 	opts.size = C.sizeof_stg_session_opts
 	opts.forecasts, opts.supports = C.uint32_t(o.Forecasts), C.uint32_t(o.Supports)
+	opts.graph, opts.graph_rate = C.uint32_t(o.Graph), C.double(o.GraphRate)
 	if o.Stateful {
 		opts.mode = C.STG_MODE_STATEFUL
 	}

@@ -140,6 +140,13 @@ enum {
     STG_MODE_STATEFUL /**< a state that is carried on: one step of the encoder a window */
 };
 
+/** Weights of a net's supports while a session runs. */
+enum {
+    STG_GRAPH_STATIC, /**< as the model and the first graph of a topology have them */
+    STG_GRAPH_WINDOW, /**< those of the last window: "calls" of the edges, or "weight" of a "dcrnn_series" */
+    STG_GRAPH_EWMA    /**< their exponentially weighted mean */
+};
+
 /** Options of stg_session_create(). */
 typedef struct stg_session_opts {
     size_t size;             /**< sizeof(stg_session_opts) */
@@ -153,12 +160,18 @@ typedef struct stg_session_opts {
     uint32_t threads;        /**< that step and forecast of a net may use, the caller's included, at most
                                   64; 0, 1: the caller's alone. More are started here, take no signals,
                                   end with the session and change no bit of a result */
+    uint32_t graph;          /**< STG_GRAPH_..., nets on random walks only */
+    uint32_t reserved;       /**< zero */
+    double graph_rate;       /**< of STG_GRAPH_EWMA: share of a window in the mean, up to 1; 0: 0.02 */
 } stg_session_opts;
 
 /**
  * Makes a session; it keeps a reference of the model. opts may be NULL.
  * A "dcrnn_series" takes the supports from the edge column "weight" (from "calls" where there is none,
  * else all edges weigh 1) of the first graph, and anew whenever nodes or edges change.
+ * With another graph than the static one the supports follow it: an edge's weight is that of the window, or
+ * moves towards it; it is kept where the window says nothing, while an end of it is masked and over a gap,
+ * and goes with the names when the topology changes. The whole history is read with the present graph.
  * In STG_MODE_STATEFUL the state follows the nodes by their names when the topology changes (new ones begin
  * at zero) and is lost in a gap longer than the horizon. A model that was trained on windows of its history
  * alone drifts off when its state is carried further than that: its info has to say stateful_ok, which only

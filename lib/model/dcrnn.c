@@ -155,19 +155,6 @@ static double calls_of(const stg_model *m, const stg__state *st, uint32_t e, con
     return st->edge_seen[e] ? st->share[e] : now;
 }
 
-static int32_t make_supports(const stg_session *s, stg__state *st)
-{
-    const stg__topology *t = st->topo;
-    stg__arc *arc = (stg__arc *)stg__calloc(st->ctx, t->edges, sizeof *arc);
-    if (!arc)
-        return STG_E_NOMEM;
-    const uint32_t arcs = stg__make_arcs(t->src, t->dst, st->arc_calls, t->edges, arc);
-    const int32_t status =
-        stg__supports_build(&st->supports, st->ctx, t->nodes, s->filter, arc, arcs);
-    stg__free(st->ctx, arc);
-    return status;
-}
-
 static int32_t dcrnn_prepare(const stg_session *s, stg__state *st, const stg_graph *g)
 {
     const stg_model *m = s->model;
@@ -175,9 +162,10 @@ static int32_t dcrnn_prepare(const stg_session *s, stg__state *st, const stg_gra
     if (g) {
         const double *now = stg__graph_column_at(g, STG_EDGE, s->edge_column);
         for (uint32_t e = 0; e < t->edges; e++)
-            st->arc_calls[e] = calls_of(m, st, e, now);
+            if (isnan(st->arc_calls[e])) /* not carried over */
+                st->arc_calls[e] = calls_of(m, st, e, now);
     }
-    STG_RETURN_IF_ERROR(make_supports(s, st));
+    STG_RETURN_IF_ERROR(stg__state_supports(s, st));
     return stg__state_net_room(s, st);
 }
 

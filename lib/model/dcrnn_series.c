@@ -69,29 +69,17 @@ static void series_observe(const stg_session *s, stg__state *st, uint64_t start,
 
 /* --- state ------------------------------------------------------------------------------------ */
 
-static int32_t make_supports(const stg_session *s, stg__state *st)
-{
-    const stg__topology *t = st->topo;
-    stg__arc *arc = (stg__arc *)stg__calloc(st->ctx, t->edges, sizeof *arc);
-    if (!arc)
-        return STG_E_NOMEM;
-    const uint32_t arcs = stg__make_plain_arcs(t->src, t->dst, st->arc_calls, t->edges, arc);
-    const int32_t status =
-        stg__supports_build(&st->supports, st->ctx, t->nodes, s->filter, arc, arcs);
-    stg__free(st->ctx, arc);
-    return status;
-}
-
 static int32_t series_prepare(const stg_session *s, stg__state *st, const stg_graph *g)
 {
     if (g) {
         const double *weight = stg__graph_column_at(g, STG_EDGE, s->weight_column);
         for (uint32_t e = 0; e < st->edges; e++)
-            st->arc_calls[e] = !weight ? 1
-                               : isfinite(weight[e]) ? fmax(fmin(weight[e], STG__PLAIN_MOST), 0)
-                                                     : NAN;
+            if (isnan(st->arc_calls[e])) /* not carried over */
+                st->arc_calls[e] = !weight ? 1
+                                   : isfinite(weight[e]) ? fmax(fmin(weight[e], STG__PLAIN_MOST), 0)
+                                                         : NAN;
     }
-    STG_RETURN_IF_ERROR(make_supports(s, st));
+    STG_RETURN_IF_ERROR(stg__state_supports(s, st));
     return stg__state_net_room(s, st);
 }
 

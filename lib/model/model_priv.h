@@ -118,6 +118,8 @@ struct stg_session {
     double mean[STG__MAX_COLUMNS];
     double deviation[STG__MAX_COLUMNS];
     stg__filter filter;
+    uint32_t graph; /* STG_GRAPH_...: how the supports follow it */
+    double graph_rate;
     bool stateful; /* the net's state is carried on; else the history is read anew for each forecast */
 };
 
@@ -235,6 +237,9 @@ int32_t stg__state_net_room(const stg_session *s, stg__state *st);
 /* Nets: one step of the encoder on st->x; and what st->hidden says goes back into the run. */
 void stg__state_advance(const stg_session *s, stg__state *st);
 void stg__state_resume(stg__state *st);
+/* Nets: supports from st->arc_calls; and with the weights of another window. */
+int32_t stg__state_supports(const stg_session *s, stg__state *st);
+void stg__state_follow(const stg_session *s, stg__state *st, const stg_graph *g, const uint8_t *mask);
 extern const stg__state_type stg__session_state;
 /* Row of the ring: column c of all nodes `back` windows ago (0: the last). */
 static inline double *stg__ring_row(const stg_session *s, const stg__state *st, uint32_t back,

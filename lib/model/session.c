@@ -51,13 +51,27 @@ static int32_t read_mode(stg_session *s, const stg_model *m, const stg_session_o
     return s->stateful && !m->stateful_ok ? STG_E_UNSUPPORTED : STG_OK;
 }
 
+/* The largest eigenvalue of a Laplacian is another one after every change. */
+static int32_t read_graph(stg_session *s, const stg_model *m, const stg_session_opts *o)
+{
+    const bool walks = m->filter.kind == STG__RANDOM_WALK || m->filter.kind == STG__DUAL_RANDOM_WALK;
+    if (o->graph > STG_GRAPH_EWMA || (o->graph && !(m->kind->net && walks)))
+        return STG_E_INVALID;
+    if (!(o->graph_rate >= 0 && o->graph_rate <= 1) || (o->graph_rate > 0 && o->graph != STG_GRAPH_EWMA))
+        return STG_E_INVALID;
+    s->graph = o->graph;
+    s->graph_rate = o->graph_rate > 0 ? o->graph_rate : EDGE_RATE;
+    return STG_OK;
+}
+
 /* What the options say, and what a session has of its own before its first graph. */
 static int32_t equip(stg_session *s, stg_ctx *ctx, const stg_model *m, const stg_session_opts *o)
 {
-    if (o->threads > MOST_THREADS)
+    if (o->threads > MOST_THREADS || o->reserved)
         return STG_E_INVALID;
     STG_RETURN_IF_ERROR(read_plain(s, m, o));
     STG_RETURN_IF_ERROR(read_mode(s, m, o));
+    STG_RETURN_IF_ERROR(read_graph(s, m, o));
     STG_RETURN_IF_ERROR(
         stg__pool_create(&s->pool, ctx, &stg__forecast_type, o->forecasts ? o->forecasts : 4));
     return o->threads > 1 && m->kind->net ? stg__crew_create(&s->crew, ctx, o->threads) : STG_OK;
@@ -301,6 +315,7 @@ int32_t stg_session_step(stg_session *s, const stg_graph *g, const uint8_t *mask
     learn_edges(s, g, mask);
     const double *now = stg__ring_row(s, s->state, 0, 0);
     s->state->run.crew = s->crew;
+    stg__state_follow(s, s->state, g, mask);
     s->model->kind->observe(s, s->state, g->start_ns, now);
     advance(s);
     return STG_OK;

@@ -193,6 +193,8 @@ static int32_t twin_of(const stg_session *s, stg_session **out)
         .mean = plain ? s->mean : NULL,
         .deviation = plain ? s->deviation : NULL,
         .mode = s->stateful ? STG_MODE_STATEFUL : STG_MODE_EXACT,
+        .graph = s->graph,
+        .graph_rate = s->graph == STG_GRAPH_EWMA ? s->graph_rate : 0,
     };
     return stg_session_create(out, s->ctx, s->model, &opts);
 }

@@ -184,6 +184,9 @@ static int32_t carry_state(const stg_session *s, stg__state *st)
         carry_over(s->model, old, st, node, edge);
         if (s->stateful)
             carry_hidden(s->model, old, st, node);
+        for (uint32_t e = 0; s->graph != STG_GRAPH_STATIC && e < old->edges; e++)
+            if (edge[e] != UINT32_MAX)
+                st->arc_calls[edge[e]] = old->arc_calls[e];
     }
     stg__free(st->ctx, node);
     stg__free(st->ctx, edge);
@@ -206,6 +209,8 @@ static int32_t state_init(stg__state *st, const stg_session *s)
         st->ring[i] = NAN;
     for (size_t i = 0; i < pred; i++)
         st->pred[i] = NAN;
+    for (uint32_t e = 0; m->kind->net && e < st->edges; e++)
+        st->arc_calls[e] = NAN;
     find_known(st, m);
     return STG_OK;
 }

@@ -175,7 +175,8 @@ int32_t stg__laplacian_build(stg__supports *s, stg_ctx *ctx, uint32_t nodes, boo
         const double lambda = want_lambda && nodes ? lambda_max(&b, nodes, space + most + n) : 2;
         scale(&b, nodes, lambda > 1e-6 ? lambda : 2, value); /* nothing but loops: no scale */
         const stg__csr matrix = {nodes, b.ptr, b.col, value};
-        *s = (stg__supports){stg__ctx_ref(ctx), nodes, 1, {matrix}, {matrix}, index, value};
+        *s = (stg__supports){.ctx = stg__ctx_ref(ctx), .nodes = nodes, .walks = 1, .walk = {matrix},
+                             .transposed = {matrix}, .index = index, .value = value};
     } else {
         stg__free_aligned(ctx, index);
         stg__free_aligned(ctx, value);

@@ -10,6 +10,8 @@
 #include "kernel.h"
 
 #define stg__supports_build STG_REAL(stg__supports_build)
+#define stg__supports_set STG_REAL(stg__supports_set)
+#define stg__supports_commit STG_REAL(stg__supports_commit)
 #define stg__supports_clear STG_REAL(stg__supports_clear)
 #define stg__laplacian_build STG_REAL(stg__laplacian_build)
 
@@ -40,13 +42,22 @@ typedef struct stg__supports {
     stg__csr transposed[2];
     uint32_t *index; /* memory of the structure */
     real *value;     /* memory of the numbers */
+    /* walks only: what the numbers are made from */
+    uint32_t order;
+    uint32_t arcs;
+    uint32_t *place;      /* [arcs] of each arc among those sorted by callee */
+    uint32_t *arc_at;     /* the other way round */
+    uint32_t *touched;    /* [2][nodes] callers, and callees, whose weights have changed */
+    uint32_t touches[2];
+    uint8_t *is_touched;  /* [2][nodes] */
+    double *weight;       /* [arcs] as they are */
 } stg__supports;
 
 /* A weighted edge; a list of them is sorted by (src, dst) and has each pair once. */
 typedef struct stg__arc {
     uint32_t src;
     uint32_t dst;
-    double weight; /* > 0 */
+    double weight; /* >= 0; of a Laplacian > 0 */
 } stg__arc;
 
 static inline uint32_t stg__filter_walks(uint32_t kind)
@@ -57,6 +68,14 @@ static inline uint32_t stg__filter_walks(uint32_t kind)
 /* Errors: STG_E_NOMEM. */
 int32_t stg__supports_build(stg__supports *s, stg_ctx *ctx, uint32_t nodes, stg__filter filter,
                             const stg__arc *arc, uint32_t arcs);
+/*
+ * Another weight for an arc of a random walk, by its place in the list; 0: as if the arc were not there.
+ * set notes both ends of the arc, no more; commit makes the numbers of the noted nodes anew, each from all
+ * of its weights in their order. So what comes out is what a build would make, to the bit, in whatever order
+ * the changes came, and no rounding adds up. It costs the degrees of the noted nodes, at most twice the arcs.
+ */
+void stg__supports_set(stg__supports *s, uint32_t arc, double weight);
+void stg__supports_commit(stg__supports *s);
 void stg__supports_clear(stg__supports *s); /* zeroed memory is allowed */
 
 /* The part of it for Laplacians; lambda_max false: 2. */

@@ -158,7 +158,8 @@ static int32_t session_create(stage *s)
 {
     stg_model_info info = {.size = sizeof info};
     OK(stg_model_get_info(s->model, &info));
-    const stg_session_opts opts = {.size = sizeof opts, .mode = info.stateful_ok};
+    const stg_session_opts opts = {.size = sizeof opts, .mode = info.stateful_ok,
+                                   .graph = info.stateful_ok ? STG_GRAPH_EWMA : STG_GRAPH_STATIC};
     HANDED(stg_session_create(&s->session, s->ctx, s->model, &opts), s->session);
 }
 

@@ -71,7 +71,7 @@ import_opts = _struct("import_opts", [
     ("mean", f64), ("deviation", f64)])
 session_opts = _struct("session_opts", [
     ("size", size_t), ("forecasts", u32), ("supports", u32), ("mean", p), ("deviation", p),
-    ("mode", u32), ("threads", u32)])
+    ("mode", u32), ("threads", u32), ("graph", u32), ("reserved", u32), ("graph_rate", f64)])
 forecast_info = _struct("forecast_info", [
     ("size", size_t), ("start_ns", u64), ("window_ns", u64), ("topology", u64), ("horizon", u32),
     ("nodes", u32), ("edges", u32), ("ready", u32)])

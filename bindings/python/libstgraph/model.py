@@ -120,14 +120,16 @@ class Session(Stateful):
 
     def __init__(self, model: Model, ctx: Context | None = None, *, forecasts: int = 0,
                  supports: str | None = None, mean: Any = None, deviation: Any = None,
-                 stateful: bool = False):
+                 stateful: bool = False, graph: str = "static", graph_rate: float = 0):
         """``stateful``: the state of a net is carried on from window to window, for models that were trained
-        so (``stateful_ok``). ``supports`` ("exact", "port_reversed"), ``mean`` and ``deviation`` (numbers, or
-        one for each input column) take the place of what a model of kind "dcrnn_series" says."""
+        so (``stateful_ok``). ``graph`` ("static", "window", "ewma" with ``graph_rate``): how the supports of
+        a net follow the graph's weights. ``supports`` ("exact", "port_reversed"), ``mean`` and ``deviation``
+        (numbers, or one for each input column) take the place of what a model of kind "dcrnn_series" says."""
         super().__init__(None)
         address = _abi.p()
         opts = _abi.options(_abi.session_opts, forecasts=forecasts, supports=SUPPORTS[supports],
-                            mode=int(stateful))
+                            mode=int(stateful), graph=("static", "window", "ewma").index(graph),
+                            graph_rate=graph_rate)
         scale = [None if x is None else np.ascontiguousarray(
                      np.broadcast_to(np.asarray(x, np.float64), (len(model.info["inputs"]),)))
                  for x in (mean, deviation)]
