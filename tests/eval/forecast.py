@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains on real series with `stgraph train`, judges with `stgraph eval forecast`, beside baselines.
 
-    forecast.py BUILD SHARED chickenpox|los|testbed [--seeds N] [--quick] [--baselines] [--nice N] [--models DIR]
+    forecast.py BUILD SHARED chickenpox|los [--seeds N] [--quick] [--baselines] [--models DIR]
 
 Needs NumPy and statsmodels. Nothing of a test part is looked at by training or by a baseline's choices; the
 epoch is that of the lowest validation loss. Prints one table a series: mean and range over the seeds."""
@@ -186,7 +186,8 @@ def main():
     parser.add_argument('--seeds', type=int, default=5)
     parser.add_argument('--quick', action='store_true', help='two epochs: does it run at all')
     parser.add_argument('--baselines', action='store_true', help='nothing else')
-    parser.add_argument('--models', type=pathlib.Path, help='judge only these, NAME-SEED.stg: no training, no baselines')
+    parser.add_argument('--models', type=pathlib.Path,
+                        help='judge only these, NAME-SEED.stg: no training, no baselines')
     a = parser.parse_args()
     for series, period in {'chickenpox': chickenpox, 'los': los}[a.what](a.shared):
         run(a.build.resolve(), series, a.seeds, period, a.quick, a.baselines, a.models)
