@@ -145,7 +145,8 @@ static void share_product(const share *s, uint32_t first, uint32_t end)
     p.rows = end - first;
     if (p.after) {
         after = *p.after;
-        after.ru += after.ru ? (size_t)first * 2 * after.units : 0;
+        if (after.ru)
+            after.ru += (size_t)first * 2 * after.units;
         after.h += first * after.h_ld;
         after.to += first * after.to_ld;
         p.after = &after;
@@ -161,7 +162,8 @@ static void share_hop(const share *s, uint32_t first, uint32_t end)
     rows.rows = end - first;
     h.matrix = &rows;
     h.y += first * h.ld;
-    h.z += h.z ? first * h.ld : 0;
+    if (h.z)
+        h.z += first * h.ld;
     s->run->kernels->hop(&h);
 }
 
