@@ -482,22 +482,33 @@ INLINE void fetch_vectors(const real *x, int vectors)
         __builtin_prefetch(x + v * LANES);
 }
 
-/* Up to four columns in one vector; what it reads beyond them is thrown away. */
-typedef real narrow_vec __attribute__((vector_size(4 * sizeof(real))));
-typedef real loose_narrow __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
-
-static void hop_narrow(const stg__hop *h, uint32_t row, uint32_t at, uint32_t count)
+/* Fewer columns than a vector has, and no more of them read: what stands beside them another thread may
+ * be writing. */
+INLINE void hop_few(const stg__hop *h, uint32_t row, uint32_t at, uint32_t count)
 {
     const stg__csr *m = h->matrix;
-    narrow_vec sum = {0};
+    real sum[4] = {0};
     for (uint32_t e = m->ptr[row]; e < m->ptr[row + 1]; e++) {
-        const real w = m->val[e];
-        sum += (narrow_vec){w, w, w, w} * *(const loose_narrow *)(h->x + m->col[e] * h->ld + at);
+        const real *x = h->x + m->col[e] * h->ld + at;
+        UNROLL
+        for (uint32_t c = 0; c < count; c++)
+            sum[c] += m->val[e] * x[c];
     }
+    UNROLL
     for (uint32_t c = 0; c < count; c++) {
         const size_t place = row * h->ld + at + c;
         h->y[place] = h->beta != 0 ? h->alpha * sum[c] + h->beta * h->z[place] : h->alpha * sum[c];
     }
+}
+
+static void hop_narrow(const stg__hop *h, uint32_t row, uint32_t at, uint32_t count)
+{
+    if (count == 1)
+        hop_few(h, row, at, 1);
+    else if (count == 2)
+        hop_few(h, row, at, 2);
+    else
+        hop_few(h, row, at, count);
 }
 
 INLINE void hop_block(const stg__hop *h, uint32_t row, uint32_t at, int vectors)
