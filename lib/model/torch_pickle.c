@@ -12,8 +12,10 @@ typedef int32_t (*op_fn)(stg__pickle *p, uint8_t code);
 
 static int32_t take(stg__pickle *p, uint64_t n, const unsigned char **at)
 {
-    if (n > p->len - p->at)
-        return stg__pickle_fail(p, STG_E_FORMAT, "cut short");
+    if (n > p->len - p->at) {
+        stg__pickle_fail(p, STG_E_FORMAT, "cut short");
+        return STG_E_FORMAT;
+    }
     *at = p->data + p->at;
     p->at += (size_t)n;
     return STG_OK;
@@ -88,13 +90,14 @@ static int32_t op_long(stg__pickle *p, uint8_t code)
 static int32_t op_float(stg__pickle *p, uint8_t code)
 {
     const unsigned char *at = NULL;
-    uint64_t bits = 0;
-    stg__pvalue v = {.kind = STG__P_FLOAT};
+    union {
+        uint64_t bits;
+        double number;
+    } as = {0};
     STG_RETURN_IF_ERROR(take(p, 8, &at));
     for (int i = 0; i < 8; i++)
-        bits = bits << 8 | at[i];
-    memcpy(&v.is.number, &bits, sizeof bits);
-    return stg__pickle_new(p, v);
+        as.bits = as.bits << 8 | at[i];
+    return stg__pickle_new(p, (stg__pvalue){.kind = STG__P_FLOAT, .is.number = as.number});
 }
 
 static int32_t op_text(stg__pickle *p, uint8_t code)
