@@ -91,7 +91,7 @@ START_TEST(files_with_one_byte_changed) /* _i: kind of model */
     stg_error err;
     ck_assert(bytes && again);
     memcpy(bytes, f->bytes, f->len);
-    const size_t step = test_valgrind() ? 4999 : 331;
+    const size_t step = test_valgrind() ? 1009 : 331;
     for (size_t at = 0; at < f->len; at += at < 16 ? 1 : step) {
         stg_bundle *bundle = NULL;
         size_t len = 0;
